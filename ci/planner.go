@@ -1,0 +1,255 @@
+package ci
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"time"
+)
+
+// Run compiles the pipelines that have been accepted, those from before the
+// start first, until ctx ends; then it returns nil. One Run at a time.
+func (s *Server) Run(ctx context.Context) error {
+	if err := s.recover(ctx); err != nil {
+		return fmt.Errorf("find pending pipelines: %w", err)
+	}
+	var workers sync.WaitGroup
+	for range s.cfg.Planners {
+		workers.Go(func() {
+			for {
+				id, ok := s.next(ctx)
+				if !ok {
+					return
+				}
+				s.plan(ctx, id)
+			}
+		})
+	}
+	workers.Wait()
+	return nil
+}
+
+// recover queues what was accepted and not compiled before this process, the
+// oldest first.
+func (s *Server) recover(ctx context.Context) error {
+	var pending []PipelineID
+	q := Query{State: PipelinePending, Limit: 500}
+	for {
+		n := 0
+		for p, err := range s.store.Pipelines(ctx, q) {
+			if err != nil {
+				return err
+			}
+			pending = append(pending, p.ID)
+			q.Before = p.ID
+			n++
+		}
+		if n < q.Limit {
+			break
+		}
+	}
+	for i := len(pending) - 1; i >= 0; i-- {
+		s.enqueue(pending[i])
+	}
+	return nil
+}
+
+// enqueue adds a pipeline to those to be compiled.
+func (s *Server) enqueue(id PipelineID) {
+	s.mu.Lock()
+	s.queue = append(s.queue, id)
+	s.mu.Unlock()
+	select {
+	case s.queued <- struct{}{}:
+	default:
+	}
+}
+
+// next waits for a pipeline to compile; false is the end of ctx.
+func (s *Server) next(ctx context.Context) (PipelineID, bool) {
+	for ctx.Err() == nil {
+		s.mu.Lock()
+		if len(s.queue) > 0 {
+			id := s.queue[0]
+			s.queue = s.queue[1:]
+			more := len(s.queue) > 0
+			s.mu.Unlock()
+			if more { // wake one more worker
+				select {
+				case s.queued <- struct{}{}:
+				default:
+				}
+			}
+			return id, true
+		}
+		s.mu.Unlock()
+		select {
+		case <-ctx.Done():
+		case <-s.queued:
+		}
+	}
+	return "", false
+}
+
+// compileError is an error of the compiler, as opposed to one of the store.
+type compileError struct{ error }
+
+func (e compileError) Unwrap() error { return e.error }
+
+// How often a compiler's fault is tried again, and the longest wait between
+// two tries. A store's fault is tried again until it is gone: the pipeline has
+// been accepted.
+const (
+	compileTries = 5
+	longestWait  = 30 * time.Second
+)
+
+// plan compiles one pipeline and starts its workflows, or marks it as errored.
+// It returns when that is durable or ctx ends.
+func (s *Server) plan(ctx context.Context, id PipelineID) {
+	wait := 100 * time.Millisecond
+	for try := 1; ; try++ {
+		err := s.planOnce(ctx, id)
+		var c compileError
+		if errors.As(err, &c) && (final(c) || try >= compileTries) {
+			err = s.refuse(ctx, id, unjoin(c.error))
+		}
+		if err == nil || ctx.Err() != nil {
+			return
+		}
+		s.log.Warn("compile pipeline, will try again", "pipeline", id, "wait", wait, "err", err)
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(wait):
+		}
+		wait = min(wait*4, longestWait)
+	}
+}
+
+// final reports whether a compiler's error will not go away by itself.
+func final(err error) bool {
+	return errors.Is(err, ErrInvalid) || errors.Is(err, ErrNotFound)
+}
+
+// refuse marks a pipeline as errored.
+func (s *Server) refuse(ctx context.Context, id PipelineID, problems []string) error {
+	err := s.store.Start(ctx, id, func(p *Pipeline) ([]Workflow, []Event, error) {
+		if p.State != PipelinePending {
+			return nil, nil, ErrConflict
+		}
+		p.State, p.Errors, p.Updated = PipelineError, problems, time.Now().UTC()
+		return nil, []Event{{
+			Time: p.Updated, Kind: PipelineErrored, Project: p.Trigger.Project, Pipeline: p.ID,
+			Name: p.Trigger.ref(), Number: p.Number, Status: Failed, Reason: problems[0],
+		}}, nil
+	})
+	if err != nil && !errors.Is(err, ErrConflict) {
+		return err
+	}
+	s.log.Info("pipeline errored", "pipeline", id, "reason", problems[0])
+	s.announce()
+	return nil
+}
+
+// planOnce compiles the pipeline and starts its workflows.
+func (s *Server) planOnce(ctx context.Context, id PipelineID) error {
+	p, err := s.store.Pipeline(ctx, id)
+	if err != nil || p.State != PipelinePending {
+		return err
+	}
+	project, err := s.store.Project(ctx, p.Trigger.Project)
+	if err != nil {
+		return err
+	}
+	plan, err := s.compiler.Compile(ctx, project, p)
+	if err != nil {
+		return compileError{err}
+	}
+	if err := s.autoCancel(ctx, project, p); err != nil {
+		return fmt.Errorf("auto-cancel: %w", err)
+	}
+	err = s.store.Start(ctx, id, func(p *Pipeline) ([]Workflow, []Event, error) {
+		if p.State != PipelinePending {
+			return nil, nil, ErrConflict // another process was faster
+		}
+		now := time.Now().UTC()
+		p.State, p.Warnings, p.Updated, p.Plan = PipelineReady, plan.Warnings, now, &plan
+		events := []Event{{
+			Time: now, Kind: PipelinePlanned, Project: project.ID, Pipeline: p.ID,
+			Name: p.Trigger.ref(), Number: p.Number, Actor: p.Trigger.Actor,
+		}}
+		var workflows []Workflow
+		for _, planned := range plan.Workflows {
+			w, e := NewWorkflow(*p, project.Org, planned, p.Trigger.Actor, now)
+			workflows = append(workflows, w)
+			events = append(events, e...)
+		}
+		return workflows, events, nil
+	})
+	if errors.Is(err, ErrConflict) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	s.plans.put(id, &plan)
+	s.log.Info("pipeline planned", "project", project.Slug, "pipeline", id, "workflows", len(plan.Workflows))
+	s.announce()
+	return nil
+}
+
+// autoCancel cancels the workflows of older pipelines on the same branch. It
+// runs before the new workflows exist, so that it happens again if the process
+// ends in between.
+func (s *Server) autoCancel(ctx context.Context, project Project, p Pipeline) error {
+	branch := p.Trigger.Branch
+	if !project.AutoCancel || branch == "" || branch == project.DefaultBranch || p.Trigger.Source == SourceSchedule {
+		return nil
+	}
+	var open []WorkflowID
+	for id, err := range s.store.Open(ctx, project.ID) {
+		if err != nil {
+			return err
+		}
+		open = append(open, id)
+	}
+	for _, id := range open {
+		w, err := s.store.Workflow(ctx, id)
+		if err != nil {
+			return err
+		}
+		old, err := s.store.Pipeline(ctx, w.Pipeline)
+		if err != nil {
+			return err
+		}
+		if old.Trigger.Branch != branch || old.Number >= p.Number {
+			continue
+		}
+		err = s.update(ctx, id, func(w *Workflow) ([]Event, error) {
+			return w.Cancel(Actor{}, fmt.Sprintf("pipeline %d on %s is newer", p.Number, branch), time.Now().UTC())
+		})
+		if err != nil && !errors.Is(err, ErrConflict) {
+			return err
+		}
+	}
+	return nil
+}
+
+// unjoin returns the texts of the errors that err joins, or its own.
+func unjoin(err error) []string {
+	var texts []string
+	var joined interface{ Unwrap() []error }
+	if errors.As(err, &joined) {
+		for _, e := range joined.Unwrap() {
+			texts = append(texts, unjoin(e)...)
+		}
+	}
+	// An error with several causes in one sentence is one problem.
+	if strings.Join(texts, "\n") != err.Error() {
+		return []string{err.Error()}
+	}
+	return texts
+}
