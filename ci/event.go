@@ -22,6 +22,10 @@ type Event struct {
 	// Task is set in JobQueued: slice 0 of the job that may start now. The job
 	// has Task.Total slices.
 	Task *Task `json:"task,omitempty"`
+	// Step is set in StepStarted and StepEnded, with Node the index of the
+	// task that it is a step of; Name and Number are those of the job.
+	Step *Step `json:"step,omitempty"`
+	Node int   `json:"node,omitempty"`
 }
 
 // An EventKind says what an [Event] is about.

@@ -150,7 +150,6 @@ func (s *Server) refuse(ctx context.Context, id PipelineID, problems []string) e
 		return err
 	}
 	s.log.Info("pipeline errored", "pipeline", id, "reason", problems[0])
-	s.announce()
 	return nil
 }
 
@@ -197,7 +196,6 @@ func (s *Server) planOnce(ctx context.Context, id PipelineID) error {
 	}
 	s.plans.put(id, &plan)
 	s.log.Info("pipeline planned", "project", project.Slug, "pipeline", id, "workflows", len(plan.Workflows))
-	s.announce()
 	return nil
 }
 
@@ -228,7 +226,7 @@ func (s *Server) autoCancel(ctx context.Context, project Project, p Pipeline) er
 		if old.Trigger.Branch != branch || old.Number >= p.Number {
 			continue
 		}
-		err = s.update(ctx, id, func(w *Workflow) ([]Event, error) {
+		err = s.store.Update(ctx, id, func(w *Workflow) ([]Event, error) {
 			return w.Cancel(Actor{}, fmt.Sprintf("pipeline %d on %s is newer", p.Number, branch), time.Now().UTC())
 		})
 		if err != nil && !errors.Is(err, ErrConflict) {

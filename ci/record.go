@@ -51,9 +51,11 @@ type LogKey struct {
 // and are refused with [ErrConflict] unless it is the current one. All methods
 // are safe for concurrent use.
 type Records interface {
-	// PutStep writes a step, by its index. It is called when the step is about
-	// to start, before anything of it runs, and again when it has ended.
-	// Writing the same twice is allowed.
+	// PutStep writes a step, by its index, and the event that it started
+	// ([StepStarted]) or ended ([StepEnded]), in one transaction. It is called
+	// when the step is about to start, before anything of it runs, and again
+	// when it has ended. Writing the same twice is allowed and makes no second
+	// event. The event's fields are those of the ticket's task.
 	PutStep(ctx context.Context, l Lease, s Step) error
 	// Steps lists the steps of one hand-out of a task by index. Epoch 0 means
 	// the newest. A task without steps yields none and no error.

@@ -52,10 +52,9 @@ type Server struct {
 
 	plans planCache
 
-	mu      sync.Mutex
-	changed chan struct{} // closed and replaced after each write
-	queue   []PipelineID  // to be compiled
-	queued  chan struct{} // has one element while queue may not be empty
+	mu     sync.Mutex
+	queue  []PipelineID  // to be compiled
+	queued chan struct{} // has one element while queue may not be empty
 }
 
 // New returns a server over the store. It does nothing by itself until
@@ -67,10 +66,7 @@ func New(s Store, c Compiler, cfg Config) *Server {
 	if cfg.Planners <= 0 {
 		cfg.Planners = 4
 	}
-	return &Server{
-		store: s, compiler: c, cfg: cfg, log: cfg.Log,
-		changed: make(chan struct{}), queued: make(chan struct{}, 1),
-	}
+	return &Server{store: s, compiler: c, cfg: cfg, log: cfg.Log, queued: make(chan struct{}, 1)}
 }
 
 // Trigger accepts a trigger: when it returns without error the pipeline is
@@ -100,7 +96,6 @@ func (s *Server) Trigger(ctx context.Context, t Trigger) (Pipeline, error) {
 	if created {
 		s.log.Info("pipeline accepted", "project", project.Slug, "pipeline", p.ID, "number", p.Number, "ref", t.ref())
 		s.enqueue(p.ID)
-		s.announce()
 	}
 	return p, nil
 }
@@ -140,14 +135,14 @@ func (s *Server) Report(ctx context.Context, r Report) error {
 		}
 		r.Workflow = id
 	}
-	return s.update(ctx, r.Workflow, func(w *Workflow) ([]Event, error) {
+	return s.store.Update(ctx, r.Workflow, func(w *Workflow) ([]Event, error) {
 		return w.Report(r, time.Now().UTC())
 	})
 }
 
 // Approve lets an approval job pass, see [Workflow.Approve].
 func (s *Server) Approve(ctx context.Context, id WorkflowID, job JobID, by Actor) error {
-	return s.update(ctx, id, func(w *Workflow) ([]Event, error) {
+	return s.store.Update(ctx, id, func(w *Workflow) ([]Event, error) {
 		return w.Approve(job, by, time.Now().UTC())
 	})
 }
@@ -155,14 +150,14 @@ func (s *Server) Approve(ctx context.Context, id WorkflowID, job JobID, by Actor
 // Cancel ends a workflow, see [Workflow.Cancel]. Its running tasks are stopped
 // with grace by whoever runs them.
 func (s *Server) Cancel(ctx context.Context, id WorkflowID, by Actor) error {
-	return s.update(ctx, id, func(w *Workflow) ([]Event, error) {
+	return s.store.Update(ctx, id, func(w *Workflow) ([]Event, error) {
 		return w.Cancel(by, "", time.Now().UTC())
 	})
 }
 
 // CancelJob ends one job, see [Workflow.CancelJob].
 func (s *Server) CancelJob(ctx context.Context, id WorkflowID, job JobID, by Actor) error {
-	return s.update(ctx, id, func(w *Workflow) ([]Event, error) {
+	return s.store.Update(ctx, id, func(w *Workflow) ([]Event, error) {
 		return w.CancelJob(job, by, time.Now().UTC())
 	})
 }
@@ -176,7 +171,7 @@ func (s *Server) Rerun(ctx context.Context, id WorkflowID, r Rerun, by Actor) (W
 		return "", fmt.Errorf("rerun: %w", err)
 	}
 	if !w.Status.Ended() && (r.FromFailed || len(r.Jobs) > 0) {
-		err := s.update(ctx, id, func(w *Workflow) ([]Event, error) {
+		err := s.store.Update(ctx, id, func(w *Workflow) ([]Event, error) {
 			return w.Retry(r, by, time.Now().UTC())
 		})
 		return id, err
@@ -190,7 +185,6 @@ func (s *Server) Rerun(ctx context.Context, id WorkflowID, r Rerun, by Actor) (W
 	if err != nil {
 		return "", err
 	}
-	s.announce()
 	return again, nil
 }
 
@@ -273,15 +267,9 @@ func (w *Workflow) upstream(name string) []Upstream {
 // ends when ctx does, with its error.
 func (s *Server) Follow(ctx context.Context, after uint64) iter.Seq2[Event, error] {
 	return func(yield func(Event, error) bool) {
-		poll := time.NewTicker(time.Second) // for writes by other processes
-		defer poll.Stop()
 		for {
-			changed := s.changes()
 			for e, err := range s.store.Events(ctx, after) {
 				if err != nil {
-					if ctx.Err() != nil {
-						err = ctx.Err()
-					}
 					yield(Event{}, err)
 					return
 				}
@@ -290,39 +278,12 @@ func (s *Server) Follow(ctx context.Context, after uint64) iter.Seq2[Event, erro
 					return
 				}
 			}
-			select {
-			case <-ctx.Done():
-				yield(Event{}, ctx.Err())
+			if err := s.store.Wait(ctx, after); err != nil {
+				yield(Event{}, err)
 				return
-			case <-changed:
-			case <-poll.C:
 			}
 		}
 	}
-}
-
-// update applies change to the workflow and tells the followers.
-func (s *Server) update(ctx context.Context, id WorkflowID, change func(*Workflow) ([]Event, error)) error {
-	if err := s.store.Update(ctx, id, change); err != nil {
-		return err
-	}
-	s.announce()
-	return nil
-}
-
-// announce wakes all followers.
-func (s *Server) announce() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	close(s.changed)
-	s.changed = make(chan struct{})
-}
-
-// changes returns a channel that is closed at the next write.
-func (s *Server) changes() <-chan struct{} {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.changed
 }
 
 // planCache keeps the plans of the pipelines that were asked for last, since

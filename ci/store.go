@@ -19,6 +19,12 @@ type Store interface {
 	Events(ctx context.Context, after uint64) iter.Seq2[Event, error]
 	// LastEvent returns the number of the newest event, 0 if there is none.
 	LastEvent(ctx context.Context) (uint64, error)
+	// Wait returns nil as soon as there is an event after the given number, at
+	// once if there is one already, or the error of ctx. It may return early;
+	// the caller asks Events anyway. Waiting costs nothing while nothing is
+	// written, and the reader is awake within a millisecond of a commit by
+	// this process, within a second of one by another.
+	Wait(ctx context.Context, after uint64) error
 }
 
 // A ProjectStore keeps projects.
