@@ -46,4 +46,6 @@ const (
 	JobRequeued     EventKind = "job.requeued"     // its agent was lost before it began; it waits again
 	JobEnded        EventKind = "job.ended"        // its status is final
 	JobRetried      EventKind = "job.retried"      // a new attempt takes its place
+	StepStarted     EventKind = "step.started"     // written by Records.PutStep
+	StepEnded       EventKind = "step.ended"       // likewise
 )

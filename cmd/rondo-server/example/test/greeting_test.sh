@@ -1,0 +1,1 @@
+[ "$(GREETING=Servus ./greet.sh Ada)" = "Servus, Ada!" ]
