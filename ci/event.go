@@ -22,8 +22,8 @@ type Event struct {
 	// Task is set in JobQueued: slice 0 of the job that may start now. The job
 	// has Task.Total slices.
 	Task *Task `json:"task,omitempty"`
-	// Step is set in StepStarted and StepEnded, with Node the index of the
-	// task that it is a step of; Name and Number are those of the job.
+	// Step is set in StepStarted and StepEnded, and Node there and in
+	// TaskChanged: the index of the task. Name and Number are those of the job.
 	Step *Step `json:"step,omitempty"`
 	Node int   `json:"node,omitempty"`
 }
@@ -46,6 +46,7 @@ const (
 	JobRequeued     EventKind = "job.requeued"     // its agent was lost before it began; it waits again
 	JobEnded        EventKind = "job.ended"        // its status is final
 	JobRetried      EventKind = "job.retried"      // a new attempt takes its place
+	TaskChanged     EventKind = "task.changed"     // one task of the job moved, the job did not; Node says which
 	StepStarted     EventKind = "step.started"     // written by Records.PutStep
 	StepEnded       EventKind = "step.ended"       // likewise
 )

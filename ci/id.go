@@ -55,5 +55,5 @@ func (id JobID) Task(index int) TaskID {
 func (id TaskID) Split() (JobID, int, bool) {
 	job, index, found := strings.Cut(string(id), ".")
 	n, err := strconv.Atoi(index)
-	return JobID(job), n, found && err == nil && n >= 0 && job != ""
+	return JobID(job), n, found && err == nil && n >= 0 && job != "" && strconv.Itoa(n) == index
 }

@@ -98,35 +98,54 @@ type compileError struct{ error }
 
 func (e compileError) Unwrap() error { return e.error }
 
-// How often a compiler's fault is tried again, and the longest wait between
-// two tries. A store's fault is tried again until it is gone: the pipeline has
-// been accepted.
+// How often a compiler's fault is tried again, and the first and the longest
+// wait between two tries. A store's fault is tried again until it is gone: the
+// pipeline has been accepted.
 const (
 	compileTries = 5
+	firstWait    = 100 * time.Millisecond
 	longestWait  = 30 * time.Second
 )
 
 // plan compiles one pipeline and starts its workflows, or marks it as errored.
-// It returns when that is durable or ctx ends.
+// When the surroundings fail it comes back to the queue after a while, so that
+// one unreachable host does not hold the others.
 func (s *Server) plan(ctx context.Context, id PipelineID) {
-	wait := 100 * time.Millisecond
-	for try := 1; ; try++ {
-		err := s.planOnce(ctx, id)
-		var c compileError
-		if errors.As(err, &c) && (final(c) || try >= compileTries) {
-			err = s.refuse(ctx, id, unjoin(c.error))
-		}
-		if err == nil || ctx.Err() != nil {
-			return
-		}
-		s.log.Warn("compile pipeline, will try again", "pipeline", id, "wait", wait, "err", err)
-		select {
-		case <-ctx.Done():
-			return
-		case <-time.After(wait):
-		}
-		wait = min(wait*4, longestWait)
+	err := s.planOnce(ctx, id)
+	var c compileError
+	compiling := errors.As(err, &c)
+	wait := s.fault(id, compiling)
+	if compiling && (final(c) || wait == 0) {
+		err = s.refuse(ctx, id, unjoin(c.error))
+		wait = longestWait
 	}
+	if err == nil || ctx.Err() != nil || errors.Is(err, ErrNotFound) {
+		if err != nil && ctx.Err() == nil {
+			s.log.Error("compile pipeline", "pipeline", id, "err", err)
+		}
+		s.mu.Lock()
+		delete(s.faults, id)
+		s.mu.Unlock()
+		return
+	}
+	s.log.Warn("compile pipeline, will try again", "pipeline", id, "wait", wait, "err", err)
+	time.AfterFunc(wait, func() { s.enqueue(id) })
+}
+
+// fault counts a fault of the compiler and returns how long to wait before the
+// next try, 0 when there have been enough. Faults of the store do not count.
+func (s *Server) fault(id PipelineID, compiling bool) time.Duration {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !compiling {
+		return time.Second
+	}
+	n := s.faults[id]
+	s.faults[id]++
+	if n+1 >= compileTries {
+		return 0
+	}
+	return min(firstWait<<(2*n), longestWait)
 }
 
 // final reports whether a compiler's error will not go away by itself.
@@ -196,15 +215,20 @@ func (s *Server) planOnce(ctx context.Context, id PipelineID) error {
 	}
 	s.plans.put(id, &plan)
 	s.log.Info("pipeline planned", "project", project.Slug, "pipeline", id, "workflows", len(plan.Workflows))
-	return nil
+	return s.overtaken(ctx, project, p)
 }
 
-// autoCancel cancels the workflows of older pipelines on the same branch. It
-// runs before the new workflows exist, so that it happens again if the process
-// ends in between.
+// cancels reports whether the pipeline replaces older ones on its branch.
+func (p Pipeline) cancels(project Project) bool {
+	t := p.Trigger
+	return project.AutoCancel && t.Branch != "" && t.Branch != project.DefaultBranch && t.Source != SourceSchedule
+}
+
+// autoCancel cancels the workflows of older pipelines on the same branch, but
+// not reruns or scheduled ones, which somebody asked for. It runs before the
+// new workflows exist, so that it happens again if the process ends in between.
 func (s *Server) autoCancel(ctx context.Context, project Project, p Pipeline) error {
-	branch := p.Trigger.Branch
-	if !project.AutoCancel || branch == "" || branch == project.DefaultBranch || p.Trigger.Source == SourceSchedule {
+	if !p.cancels(project) {
 		return nil
 	}
 	var open []WorkflowID
@@ -223,14 +247,33 @@ func (s *Server) autoCancel(ctx context.Context, project Project, p Pipeline) er
 		if err != nil {
 			return err
 		}
-		if old.Trigger.Branch != branch || old.Number >= p.Number {
+		if w.RerunOf != "" || old.Trigger.Source == SourceSchedule ||
+			old.Trigger.Branch != p.Trigger.Branch || old.Number >= p.Number {
 			continue
 		}
 		err = s.store.Update(ctx, id, func(w *Workflow) ([]Event, error) {
-			return w.Cancel(Actor{}, fmt.Sprintf("pipeline %d on %s is newer", p.Number, branch), time.Now().UTC())
+			return w.Cancel(Actor{}, fmt.Sprintf("pipeline %d on %s is newer", p.Number, p.Trigger.Branch), time.Now().UTC())
 		})
 		if err != nil && !errors.Is(err, ErrConflict) {
 			return err
+		}
+	}
+	return nil
+}
+
+// overtaken cancels the workflows just started if a newer pipeline of the
+// branch was compiled first.
+func (s *Server) overtaken(ctx context.Context, project Project, p Pipeline) error {
+	if !p.cancels(project) {
+		return nil
+	}
+	q := Query{Project: project.ID, Branch: p.Trigger.Branch, Limit: 1}
+	for newest, err := range s.store.Pipelines(ctx, q) {
+		if err != nil {
+			return err
+		}
+		if newest.Number > p.Number {
+			return s.autoCancel(ctx, project, newest)
 		}
 	}
 	return nil
@@ -246,7 +289,7 @@ func unjoin(err error) []string {
 		}
 	}
 	// An error with several causes in one sentence is one problem.
-	if strings.Join(texts, "\n") != err.Error() {
+	if len(texts) == 0 || strings.Join(texts, "\n") != err.Error() {
 		return []string{err.Error()}
 	}
 	return texts

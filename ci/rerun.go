@@ -2,6 +2,8 @@ package ci
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 )
 
@@ -54,12 +56,8 @@ func (w *Workflow) Retry(r Rerun, by Actor, now time.Time) ([]Event, error) {
 	if err != nil {
 		return nil, fmt.Errorf("retry in workflow %s: %w", w.Name, err)
 	}
-	if !r.FromFailed {
-		for _, id := range r.Jobs {
-			if j := w.Job(id); !j.Status.Ended() {
-				return nil, fmt.Errorf("retry job %s: it is %s and has not ended: %w", j.Name, j.Status, ErrConflict)
-			}
-		}
+	if err := w.retriable(r, again); err != nil {
+		return nil, fmt.Errorf("retry in workflow %s: %w", w.Name, err)
 	}
 	var events []Event
 	for i := range w.Jobs {
@@ -77,10 +75,34 @@ func (w *Workflow) Retry(r Rerun, by Actor, now time.Time) ([]Event, error) {
 		e.Actor, e.Reason = by, "in place of "+string(w.Past[len(w.Past)-1].ID)
 		events = append(events, e)
 	}
-	if len(events) == 0 {
-		return nil, fmt.Errorf("retry in workflow %s: nothing has failed yet: %w", w.Name, ErrConflict)
-	}
 	return append(events, w.advance(now)...), nil
+}
+
+// retriable reports why the chosen jobs cannot run again in place: one of them
+// still runs, nothing has ended yet, or a job that stays goes on behind one
+// that would have to succeed first.
+func (w *Workflow) retriable(r Rerun, again map[string]bool) error {
+	some := false
+	for i := range w.Jobs {
+		j := &w.Jobs[i]
+		ran := j.Status.Ended() && j.Status != NotRun
+		some = some || again[j.Name] && ran
+		if slices.Contains(r.Jobs, j.ID) && !j.Status.Ended() {
+			return fmt.Errorf("job %s is %s and has not ended: %w", j.Name, j.Status, ErrConflict)
+		}
+		if j.Status != Queued && j.Status != Running && j.Status != OnHold {
+			continue
+		}
+		for _, up := range w.Upstream(j.Name) {
+			if u := w.JobNamed(up); again[up] && u.Status == Success {
+				return fmt.Errorf("job %s, behind %s, is %s: %w", j.Name, up, j.Status, ErrConflict)
+			}
+		}
+	}
+	if !some {
+		return fmt.Errorf("nothing has failed yet: %w", ErrConflict)
+	}
+	return nil
 }
 
 // chosen returns the names of the jobs that r runs again.
@@ -110,17 +132,8 @@ func (w *Workflow) chosen(r Rerun) (map[string]bool, error) {
 			}
 		}
 	}
-	if r.FromFailed && !anyTrue(again) {
+	if r.FromFailed && !slices.Contains(slices.Collect(maps.Values(again)), true) {
 		return nil, fmt.Errorf("every job succeeded, nothing to rerun: %w", ErrInvalid)
 	}
 	return again, nil
-}
-
-func anyTrue(m map[string]bool) bool {
-	for _, v := range m {
-		if v {
-			return true
-		}
-	}
-	return false
 }

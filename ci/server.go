@@ -53,8 +53,9 @@ type Server struct {
 	plans planCache
 
 	mu     sync.Mutex
-	queue  []PipelineID  // to be compiled
-	queued chan struct{} // has one element while queue may not be empty
+	queue  []PipelineID       // to be compiled
+	queued chan struct{}      // has one element while queue may not be empty
+	faults map[PipelineID]int // how often the compiler failed for no fault of the pipeline
 }
 
 // New returns a server over the store. It does nothing by itself until
@@ -66,7 +67,7 @@ func New(s Store, c Compiler, cfg Config) *Server {
 	if cfg.Planners <= 0 {
 		cfg.Planners = 4
 	}
-	return &Server{store: s, compiler: c, cfg: cfg, log: cfg.Log, queued: make(chan struct{}, 1)}
+	return &Server{store: s, compiler: c, cfg: cfg, log: cfg.Log, queued: make(chan struct{}, 1), faults: map[PipelineID]int{}}
 }
 
 // Trigger accepts a trigger: when it returns without error the pipeline is
@@ -171,10 +172,16 @@ func (s *Server) Rerun(ctx context.Context, id WorkflowID, r Rerun, by Actor) (W
 		return "", fmt.Errorf("rerun: %w", err)
 	}
 	if !w.Status.Ended() && (r.FromFailed || len(r.Jobs) > 0) {
-		err := s.store.Update(ctx, id, func(w *Workflow) ([]Event, error) {
-			return w.Retry(r, by, time.Now().UTC())
+		err := s.store.Update(ctx, id, func(now *Workflow) ([]Event, error) {
+			w = *now // it may have ended meanwhile
+			return now.Retry(r, by, time.Now().UTC())
 		})
-		return id, err
+		if err == nil || !w.Status.Ended() {
+			return id, err
+		}
+		if w, err = s.store.Workflow(ctx, id); err != nil {
+			return "", fmt.Errorf("rerun: %w", err)
+		}
 	}
 	var again WorkflowID
 	err = s.store.Start(ctx, w.Pipeline, func(*Pipeline) ([]Workflow, []Event, error) {
@@ -250,12 +257,10 @@ func (s *Server) work(ctx context.Context, l Lease) (Work, error) {
 // upstream returns the tasks whose workspace layers the named job inherits.
 func (w *Workflow) upstream(name string) []Upstream {
 	var out []Upstream
-	for _, n := range w.Upstream(name) {
+	graph := w.requirements()
+	for _, n := range graph.upstream(name) {
 		j := w.JobNamed(n)
-		if j == nil {
-			continue
-		}
-		after := w.Upstream(n)
+		after := graph.upstream(n)
 		for i, t := range j.Tasks {
 			out = append(out, Upstream{Task: j.ID.Task(i), Epoch: t.Epoch, Job: n, After: after})
 		}

@@ -94,13 +94,21 @@ func (w *Workflow) Report(r Report, now time.Time) ([]Event, error) {
 		return nil, fmt.Errorf("report of task %s: epoch %d is older than %d: %w", r.Task, r.Epoch, t.Epoch, ErrConflict)
 	case t.Status == r.Status && t.Epoch == r.Epoch, t.Status.Ended():
 		return nil, nil
+	case t.Status == Queued && r.Status == Running && t.Epoch > 0 && t.Epoch == r.Epoch:
+		return nil, nil // late: that hand-out has been taken back
 	case t.Status != r.Status:
 		if err := checkTransition("report of task "+string(r.Task), t.Status, r.Status); err != nil {
 			return nil, err
 		}
 	}
 	t.set(r, now)
-	return append(w.settle(j, now), w.advance(now)...), nil
+	events := w.settle(j, now)
+	if len(events) == 0 {
+		e := w.jobEvent(TaskChanged, j, now)
+		e.Node, e.Status, e.Reason = index, t.Status, t.Reason
+		events = append(events, e)
+	}
+	return append(events, w.advance(now)...), nil
 }
 
 // set writes the report into the state.
@@ -138,6 +146,7 @@ func (w *Workflow) settle(j *Job, now time.Time) []Event {
 			break
 		}
 	}
+	var events []Event
 	kind := JobEnded
 	switch next {
 	case Running:
@@ -147,12 +156,13 @@ func (w *Workflow) settle(j *Job, now time.Time) []Event {
 		kind = JobRequeued
 		j.Started = time.Time{}
 	default:
-		if j.Started.IsZero() {
-			j.Started = now
+		if j.Started.IsZero() && next != InfraFailed { // so short that its start was never told
+			j.Started, j.Status = now, Running
+			events = append(events, w.jobEvent(JobStarted, j, now))
 		}
 	}
 	w.move(j, next, now)
-	return []Event{w.jobEvent(kind, j, now)}
+	return append(events, w.jobEvent(kind, j, now))
 }
 
 // move sets the status of a job and, if that is final, its end.
@@ -177,9 +187,9 @@ func (w *Workflow) Approve(id JobID, by Actor, now time.Time) ([]Event, error) {
 	}
 	j.Approved = by
 	w.move(j, Success, now)
-	e := w.jobEvent(JobApproved, j, now)
-	e.Actor = by
-	return append([]Event{e}, w.advance(now)...), nil
+	approved, ended := w.jobEvent(JobApproved, j, now), w.jobEvent(JobEnded, j, now)
+	approved.Actor, ended.Actor = by, by
+	return append([]Event{approved, ended}, w.advance(now)...), nil
 }
 
 // Cancel ends the workflow and every job of it that has not ended. Canceling a
@@ -205,6 +215,7 @@ func (w *Workflow) CancelJob(id JobID, by Actor, now time.Time) ([]Event, error)
 	case j.Status.Ended():
 		return nil, fmt.Errorf("cancel job %s: it has ended (%s): %w", j.Name, j.Status, ErrConflict)
 	}
+	w.Canceled = by
 	return append(w.cancel(j, by, "", now), w.advance(now)...), nil
 }
 
@@ -254,19 +265,21 @@ func (w *Workflow) advance(now time.Time) []Event {
 
 // unblock moves a waiting job if its requirements allow or forbid it to run.
 func (w *Workflow) unblock(j *Job, byName map[string]*Job, now time.Time) (Event, bool) {
+	waits := false
 	for _, r := range j.Requires {
 		required, known := byName[r.Job]
-		if !known {
-			continue // filtered out by the compiler: no requirement
-		}
-		if !required.Status.Ended() {
-			return Event{}, false
-		}
-		if !required.Status.satisfies(r) {
+		switch {
+		case !known: // filtered out by the compiler: no requirement
+		case !required.Status.Ended():
+			waits = true
+		case !required.Status.satisfies(r):
 			j.Reason = fmt.Sprintf("job %q ended as %s", r.Job, required.Status)
 			w.move(j, NotRun, now)
 			return w.jobEvent(JobEnded, j, now), true
 		}
+	}
+	if waits {
+		return Event{}, false
 	}
 	switch j.Type {
 	case JobApproval:
@@ -363,17 +376,26 @@ func (w *Workflow) jobEvent(kind EventKind, j *Job, now time.Time) Event {
 
 // Upstream returns the names of all jobs that the named one requires, directly
 // or not, each behind those it requires itself.
-func (w *Workflow) Upstream(name string) []string {
+func (w *Workflow) Upstream(name string) []string { return w.requirements().upstream(name) }
+
+// requirements is the graph by name: what each job requires directly.
+type requirements map[string][]Requirement
+
+func (w *Workflow) requirements() requirements {
+	g := make(requirements, len(w.Jobs))
+	for i := range w.Jobs {
+		g[w.Jobs[i].Name] = w.Jobs[i].Requires
+	}
+	return g
+}
+
+func (g requirements) upstream(name string) []string {
 	var order []string
 	seen := map[string]bool{name: true}
 	var visit func(string)
 	visit = func(n string) {
-		j := w.JobNamed(n)
-		if j == nil {
-			return
-		}
-		for _, r := range j.Requires {
-			if !seen[r.Job] {
+		for _, r := range g[n] {
+			if _, known := g[r.Job]; known && !seen[r.Job] {
 				seen[r.Job] = true
 				visit(r.Job)
 				order = append(order, r.Job)

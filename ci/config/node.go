@@ -33,6 +33,8 @@ type node struct {
 	size int32
 	line int32
 	col  int32
+	// depth is the number of levels of a loaded tree.
+	depth uint16
 	text string // canonical text of a scalar: "true", "-12", "3.1"
 	// raw is the text of a plain number as it was written.
 	raw    string
@@ -243,8 +245,16 @@ func equal(a, b *node) bool {
 		if len(a.fields) != len(b.fields) {
 			return false
 		}
+		find := b.field
+		if len(b.fields) > 16 {
+			index := make(map[string]field, len(b.fields))
+			for _, f := range b.fields {
+				index[f.name()] = f
+			}
+			find = func(key string) field { return index[key] }
+		}
 		for _, f := range a.fields {
-			other := b.field(f.name())
+			other := find(f.name())
 			if other.key == nil || !equal(f.value, other.value) {
 				return false
 			}

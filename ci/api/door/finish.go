@@ -1,0 +1,113 @@
+package door
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"unicode/utf8"
+
+	"github.com/rondo-ci/rondo/ci"
+)
+
+// maxReason is how long the reason of an outcome may be, in bytes.
+const maxReason = 2000
+
+// Finish ends the task with a final status. When it returns without error the
+// outcome is durable. The agent has sent all output before: whoever sees the
+// outcome can read the whole log.
+//
+// The order makes every crash harmless. Output that did not arrive is marked
+// first, then the log is closed, then the outcome is written and the lease ends
+// in one step of the scheduler; a call that was cut short is made again under
+// the lease, which still holds. A call after the lease has ended changes
+// nothing; the scheduler decides whether it is a repetition (no error) or
+// stale.
+func (d *Door) Finish(ctx context.Context, l ci.Lease, r ci.Report) error {
+	switch r.Status {
+	case ci.Success, ci.Failed, ci.Canceled, ci.TimedOut, ci.InfraFailed:
+	default:
+		return fmt.Errorf("finish task %s as %q: not an outcome: %w", l.Task, r.Status, ci.ErrInvalid)
+	}
+	// What the report is about is decided by the lease, not by the agent.
+	r.Workflow, r.Task, r.Epoch, r.Node = "", l.Task, l.Epoch, l.Worker
+	r.Reason = cut(r.Reason, maxReason)
+	if s := d.scopes.get(l); s != nil {
+		r.Workflow = s.workflow
+	}
+	holds := d.leases.Check(l)
+	if holds == nil {
+		if err := d.closeLog(ctx, l); err != nil {
+			return fmt.Errorf("finish task %s: %w", l.Task, err)
+		}
+	} else if !errors.Is(holds, ci.ErrConflict) {
+		return fmt.Errorf("finish task %s: %w", l.Task, holds)
+	}
+	if err := d.leases.Finish(ctx, l, r); err != nil {
+		return fmt.Errorf("finish task %s: %w", l.Task, err)
+	}
+	d.scopes.drop(l)
+	if holds != nil { // a repetition: the first call may have closed the log in memory only
+		if err := d.logs.End(ctx, l.Task, l.Epoch); err != nil {
+			return fmt.Errorf("finish task %s: end log: %w", l.Task, err)
+		}
+	}
+	return nil
+}
+
+// closeLog marks output that is missing and ends the log.
+func (d *Door) closeLog(ctx context.Context, l ci.Lease) error {
+	steps, err := d.records.Steps(ctx, l.Task, l.Epoch)
+	if err != nil {
+		return fmt.Errorf("list steps: %w", err)
+	}
+	for _, s := range steps {
+		if err := d.markGap(ctx, l, s); err != nil {
+			return fmt.Errorf("step %d: %w", s.Index, err)
+		}
+	}
+	if err := d.logs.End(ctx, l.Task, l.Epoch); err != nil {
+		return fmt.Errorf("end log: %w", err)
+	}
+	return nil
+}
+
+// markGap says in the record and in the output itself that the end of a step's
+// output is missing, if it is. The record comes first and tells a repeated call
+// how far the first one came: only while stored and lost bytes add up to the
+// whole has the mark not been written.
+func (d *Door) markGap(ctx context.Context, l ci.Lease, s ci.Step) error {
+	if s.Bytes == 0 {
+		return nil
+	}
+	key := ci.LogKey{Task: l.Task, Epoch: l.Epoch, Step: s.Index}
+	size, err := d.logs.Size(ctx, key)
+	if err != nil {
+		return fmt.Errorf("size of output: %w", err)
+	}
+	switch {
+	case size >= s.Bytes, s.Lost != 0 && size+s.Lost != s.Bytes:
+		return nil
+	case s.Lost == 0:
+		s.Lost = s.Bytes - size
+		if err := d.records.PutStep(ctx, l, s); err != nil {
+			return fmt.Errorf("record missing output: %w", err)
+		}
+		d.log.Warn("output is missing", "task", l.Task, "step", s.Index, "bytes", s.Lost)
+	}
+	_, err = d.logs.Append(ctx, key, size, fmt.Appendf(nil, "\n[%d bytes missing]\n", s.Lost))
+	if err != nil && !errors.Is(err, ci.ErrConflict) { // a log that has ended keeps the record only
+		return fmt.Errorf("mark missing output: %w", err)
+	}
+	return nil
+}
+
+// cut shortens s to at most n bytes, between runes.
+func cut(s string, n int) string {
+	if len(s) <= n {
+		return s
+	}
+	for n > 0 && !utf8.RuneStart(s[n]) {
+		n--
+	}
+	return s[:n]
+}
