@@ -2,6 +2,7 @@ package bench
 
 import (
 	"bufio"
+	"bytes"
 	"crypto/rand"
 	"database/sql"
 	"fmt"
@@ -135,6 +136,9 @@ func (f *floor) watch(w http.ResponseWriter, r *http.Request) {
 		fd.mu.Lock()
 		data, closed, changed := fd.data[offset:], fd.closed, fd.changed
 		fd.mu.Unlock()
+		if !closed { // whole lines only
+			data = data[:bytes.LastIndexByte(data, '\n')+1]
+		}
 		if len(data) > 0 {
 			for line := range strings.Lines(string(data)) {
 				fmt.Fprintf(w, "data: %s\n", strings.TrimSuffix(line, "\n"))

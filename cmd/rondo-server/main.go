@@ -1,0 +1,61 @@
+// Rondo-server is the CI/CD server. Try it inside any git repository that has
+// a .circleci/config.yml:
+//
+//	rondo-server dev
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/spf13/cobra"
+)
+
+// version is set by the build (-ldflags -X main.version=...).
+var version = "dev"
+
+func main() { os.Exit(run(os.Args[1:])) }
+
+// run is main with an exit code: 0 is a clean stop, 1 a failure, 2 wrong usage.
+func run(args []string) int {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
+	defer stop()
+	root := &cobra.Command{
+		Use:   "rondo-server",
+		Short: "The CI/CD server that a team runs itself",
+		Long: `Rondo is a CI/CD server that speaks .circleci/config.yml.
+
+To try it, stand in a git repository and run
+
+  rondo-server dev
+
+It builds every commit of that repository on this machine, with nothing else
+to install, and prints the address of its page.`,
+		Version:       version,
+		SilenceUsage:  true,
+		SilenceErrors: true,
+	}
+	root.SetArgs(args)
+	root.AddCommand(devCommand(), agentCommand())
+	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
+		return usageError{fmt.Errorf("%w\nSee '%s --help'", err, cmd.CommandPath())}
+	})
+	err := root.ExecuteContext(ctx)
+	var usage usageError
+	switch {
+	case err == nil:
+		return 0
+	case errors.As(err, &usage):
+		fmt.Fprintf(os.Stderr, "rondo-server: %v\n", err)
+		return 2
+	}
+	fmt.Fprintf(os.Stderr, "rondo-server: %v\n", err)
+	return 1
+}
+
+// usageError is a mistake in the command line.
+type usageError struct{ error }

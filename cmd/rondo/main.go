@@ -1,0 +1,81 @@
+// Rondo is the tool for people: it runs a repository's whole workflow on this
+// machine, without a server, and checks configurations.
+//
+//	rondo run
+//	rondo config validate
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"syscall"
+
+	"github.com/rondo-ci/rondo/ci/agent/tool"
+	"github.com/spf13/cobra"
+)
+
+// version is set by the build (-ldflags -X main.version=...).
+var version = "dev"
+
+// Exit codes, as every command's help says.
+const (
+	exitSuccess  = 0
+	exitFailed   = 1   // a job failed, or something broke
+	exitUsage    = 2   // wrong usage, or a configuration with mistakes
+	exitHolding  = 3   // an approval job waits
+	exitCanceled = 130 // canceled with Ctrl-C
+)
+
+func main() {
+	if name := filepath.Base(os.Args[0]); name == "circleci" || name == "circleci-agent" {
+		// Inside a job this executable is linked under these names.
+		os.Exit(tool.Main(os.Args, os.Stdin, os.Stdout, os.Stderr, os.Environ()))
+	}
+	os.Exit(run(os.Args[1:]))
+}
+
+// run is main with an exit code.
+func run(args []string) int {
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGHUP)
+	defer stop()
+	root := &cobra.Command{
+		Use:   "rondo",
+		Short: "Run and check .circleci/config.yml on this machine",
+		Long: `Rondo runs the workflows of a repository on this machine, with the engine of
+the Rondo server and without one, and checks configurations.`,
+		Version:       version,
+		SilenceUsage:  true,
+		SilenceErrors: true,
+	}
+	root.SetArgs(args)
+	root.AddCommand(runCommand(), configCommand())
+	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
+		return codeError{exitUsage, fmt.Errorf("%w\nSee '%s --help'", err, cmd.CommandPath())}
+	})
+	err := root.ExecuteContext(ctx)
+	var code codeError
+	switch {
+	case err == nil:
+		return exitSuccess
+	case errors.As(err, &code):
+		if code.error != nil {
+			fmt.Fprintf(os.Stderr, "rondo: %v\n", code.error)
+		}
+		return code.code
+	}
+	fmt.Fprintf(os.Stderr, "rondo: %v\n", err)
+	return exitFailed
+}
+
+// codeError ends the program with a code of its own; without an error there is
+// nothing left to say.
+type codeError struct {
+	code int
+	error
+}
+
+func (e codeError) Unwrap() error { return e.error }
