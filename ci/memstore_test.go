@@ -25,7 +25,8 @@ type memStore struct {
 	numbers   map[ci.ProjectID]int64     // the last job number
 	events    []ci.Event
 	changed   chan struct{}
-	// fault, when set, is asked before each call; an error is returned as it is.
+	// fault, when set, is asked before each call; an error is returned as it
+	// is. See failing.
 	fault func(method string) error
 }
 
@@ -67,6 +68,13 @@ func (m *memStore) enter(ctx context.Context, method string) error {
 		}
 	}
 	return nil
+}
+
+// failing makes calls fail from now on.
+func (m *memStore) failing(fault func(method string) error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.fault = fault
 }
 
 func (m *memStore) append(events []ci.Event) {

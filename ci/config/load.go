@@ -198,6 +198,7 @@ func (l *loader) scalar(y *yaml.Node) *node {
 		n.plain = true
 		n.kind, n.text = resolve(y.Value)
 		if n.kind != stringKind {
+			n.parts = l.parts()
 			n.raw = y.Value
 		}
 	} else {
@@ -232,13 +233,14 @@ func (l *loader) tagged(n *node, y *yaml.Node) {
 			Message: fmt.Sprintf("the tag %s does not fit the value %q", y.Tag, clip(y.Value, 40))})
 		return
 	}
-	n.kind, n.text, n.raw = k, text, y.Value
+	n.kind, n.text, n.parts = k, text, &parts{raw: y.Value}
 }
 
 // list converts a sequence.
 func (l *loader) list(y *yaml.Node, depth int) *node {
 	n := l.new(y.Line, y.Column)
 	n.kind = listKind
+	n.parts = l.parts()
 	n.items = make([]*node, len(y.Content))
 	for i, c := range y.Content {
 		n.items[i] = l.node(c, depth+1)
@@ -279,6 +281,7 @@ func (l *loader) mapping(y *yaml.Node, depth int) *node {
 				Message: fmt.Sprintf("the key '%s' is given twice; the last value counts", clip(key.text, 60))})
 		}
 	}
+	n.parts = l.parts()
 	n.fields = m.fields
 	n.depth++
 	n.depth = max(n.depth, m.depth+1)

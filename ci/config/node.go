@@ -35,13 +35,33 @@ type node struct {
 	col  int32
 	// depth is the number of levels of a loaded tree.
 	depth uint16
-	text string // canonical text of a scalar: "true", "-12", "3.1"
-	// raw is the text of a plain number as it was written.
-	raw    string
+	text  string  // canonical text of a scalar: "true", "-12", "3.1"
+	src   *source // where line and col count; nil for made values
+	*parts
+}
+
+// parts are what most scalars do not have. They are kept apart since scalars
+// are by far the most frequent nodes.
+type parts struct {
 	items  []*node // of a list
 	fields []field // of a map, in order, keys unique
-	src    *source // where line and col count; nil for made values
-	space  *space  // where an executor value is looked up, see bind
+	// raw is the text of a plain scalar that is not a string, as written.
+	raw   string
+	space *space // where an executor value is looked up, see bind
+}
+
+// noParts is shared by all nodes without parts, and never changed.
+var noParts = &parts{}
+
+// A whole is a node together with its parts, to make both at once.
+type whole struct {
+	node
+	own parts
+}
+
+// scalar makes a node of a scalar.
+func scalar(k kind, text string) *node {
+	return &node{kind: k, text: text, size: 1, parts: noParts}
 }
 
 // A field is one entry of a map.
@@ -183,21 +203,23 @@ func (n *node) at(place *node) *node {
 
 // text makes a string node at the place of another.
 func text(s string, place *node) *node {
-	return (&node{kind: stringKind, text: s, size: 1}).at(place)
+	return scalar(stringKind, s).at(place)
 }
 
 // list makes a list node at the place of another.
 func list(items []*node, place *node) *node {
-	n := (&node{kind: listKind, items: items}).at(place)
-	n.sum()
-	return n
+	w := &whole{node{kind: listKind}, parts{items: items}}
+	w.parts = &w.own
+	w.sum()
+	return w.at(place)
 }
 
 // mapping makes a map node at the place of another.
 func mapping(fields []field, place *node) *node {
-	n := (&node{kind: mapKind, fields: fields}).at(place)
-	n.sum()
-	return n
+	w := &whole{node{kind: mapKind}, parts{fields: fields}}
+	w.parts = &w.own
+	w.sum()
+	return w.at(place)
 }
 
 // maxSize is where node sizes stop counting.

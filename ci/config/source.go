@@ -5,6 +5,7 @@ import "strings"
 // A source is one YAML text: the configuration itself or an orb.
 type source struct {
 	file string // for messages
+	orb  string // reference of the orb that it is; "" for the configuration
 	text string
 }
 
@@ -36,7 +37,7 @@ type loader struct {
 	// loaded, which is how cycles are seen.
 	anchors map[any]*node
 	slab    []node
-	fields  []field
+	rest    []parts
 	nodes   int64 // including those that aliases repeat
 	full    bool  // the limit has been reported
 }
@@ -48,8 +49,18 @@ func (l *loader) new(line, col int) *node {
 	}
 	n := &l.slab[0]
 	l.slab = l.slab[1:]
-	n.src, n.line, n.col, n.size = l.src, int32(line), int32(col), 1
+	n.src, n.line, n.col, n.size, n.parts = l.src, int32(line), int32(col), 1, noParts
 	return n
+}
+
+// parts returns zero parts.
+func (l *loader) parts() *parts {
+	if len(l.rest) == 0 {
+		l.rest = make([]parts, 64)
+	}
+	p := &l.rest[0]
+	l.rest = l.rest[1:]
+	return p
 }
 
 // dense counts the characters that may begin a node, which bounds the number

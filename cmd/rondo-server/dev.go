@@ -12,6 +12,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/rondo-ci/rondo/ci"
 	"github.com/rondo-ci/rondo/ci/forge/local"
 	"github.com/rondo-ci/rondo/cmd/internal/datadir"
 	"github.com/spf13/cobra"
@@ -24,7 +25,7 @@ const defaultListen = "127.0.0.1:7070"
 // devFlags are the flags of dev.
 type devFlags struct {
 	repo, data, listen string
-	json               bool
+	json, autoCancel   bool
 }
 
 func devCommand() *cobra.Command {
@@ -55,6 +56,7 @@ are stopped and run again from their first step.`,
 	flags.StringVar(&f.repo, "repo", "", "the git repository to build (default: the one this folder is in; else the example project)")
 	flags.StringVar(&f.data, "data", "", "the data folder (default: ~/.local/share/rondo/<name of the repository>-<hash>)")
 	flags.StringVar(&f.listen, "listen", defaultListen, "address of the page and the API; port 0 is any free one")
+	flags.BoolVar(&f.autoCancel, "auto-cancel", false, "a new commit on a branch other than the default one cancels the older pipelines there")
 	flags.BoolVar(&f.json, "json", false, "print JSON: first {\"url\",\"token\"}, then a line for each event")
 	return cmd
 }
@@ -69,7 +71,7 @@ func openRepo(ctx context.Context, f devFlags) (*local.Repo, error) {
 		return nil, err
 	}
 	repo, err := local.Open(ctx, here)
-	if err == nil || !errors.Is(err, local.ErrNoRepository) {
+	if err == nil || !errors.Is(err, ci.ErrNotFound) {
 		return repo, err
 	}
 	data := f.data

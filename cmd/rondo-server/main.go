@@ -12,13 +12,19 @@ import (
 	"os/signal"
 	"syscall"
 
+	"github.com/rondo-ci/rondo/ci/agent/tool"
 	"github.com/spf13/cobra"
 )
 
 // version is set by the build (-ldflags -X main.version=...).
 var version = "dev"
 
-func main() { os.Exit(run(os.Args[1:])) }
+func main() {
+	if tool.Named(os.Args[0]) { // inside a job this executable is linked as circleci
+		os.Exit(tool.Main(os.Args[1:], os.Stdin, os.Stdout, os.Stderr, os.Environ()))
+	}
+	os.Exit(run(os.Args[1:]))
+}
 
 // run is main with an exit code: 0 is a clean stop, 1 a failure, 2 wrong usage.
 func run(args []string) int {

@@ -11,7 +11,6 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
-	"path/filepath"
 	"syscall"
 
 	"github.com/rondo-ci/rondo/ci/agent/tool"
@@ -31,9 +30,8 @@ const (
 )
 
 func main() {
-	if name := filepath.Base(os.Args[0]); name == "circleci" || name == "circleci-agent" {
-		// Inside a job this executable is linked under these names.
-		os.Exit(tool.Main(os.Args, os.Stdin, os.Stdout, os.Stderr, os.Environ()))
+	if tool.Named(os.Args[0]) { // inside a job this executable is linked as circleci
+		os.Exit(tool.Main(os.Args[1:], os.Stdin, os.Stdout, os.Stderr, os.Environ()))
 	}
 	os.Exit(run(os.Args[1:]))
 }

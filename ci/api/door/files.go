@@ -22,8 +22,8 @@ const (
 	maxFiles  = 10_000
 )
 
-// maxName is how long a file's name may be, in bytes.
-const maxName = 1024
+// maxName is how long a file's name may be, in bytes. Storage may allow less.
+const maxName = 64 << 10
 
 // PutFile stores what r yields as a file of the lease's task, or as a cache of
 // its project; f.Kind and f.Name say which. The lease is checked before the
@@ -56,12 +56,12 @@ func (d *Door) putFile(ctx context.Context, l ci.Lease, f ci.File, r io.Reader) 
 	in := &intake{r: r, left: d.cfg.MaxFile, check: func() error { return d.leases.Check(l) }, sum: sha256.New()}
 	stored, err := d.files.PutFile(ctx, s.project, f, in)
 	switch {
-	case err == nil:
-		return stored, nil
 	case in.err != nil:
 		// The reason is known better here than where the reader was used; and
 		// a stale lease must not look like a name that is taken.
 		return ci.File{}, in.err
+	case err == nil:
+		return stored, nil
 	case f.Kind == ci.FileCache || !errors.Is(err, ci.ErrConflict):
 		return stored, err
 	}

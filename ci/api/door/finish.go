@@ -28,12 +28,10 @@ func (d *Door) Finish(ctx context.Context, l ci.Lease, r ci.Report) error {
 	default:
 		return fmt.Errorf("finish task %s as %q: not an outcome: %w", l.Task, r.Status, ci.ErrInvalid)
 	}
-	// What the report is about is decided by the lease, not by the agent.
+	// What the report is about is decided by the lease, not by the agent; and a
+	// repeated call makes the same report.
 	r.Workflow, r.Task, r.Epoch, r.Node = "", l.Task, l.Epoch, l.Worker
 	r.Reason = cut(r.Reason, maxReason)
-	if s := d.scopes.get(l); s != nil {
-		r.Workflow = s.workflow
-	}
 	holds := d.leases.Check(l)
 	if holds == nil {
 		if err := d.closeLog(ctx, l); err != nil {
@@ -72,11 +70,11 @@ func (d *Door) closeLog(ctx context.Context, l ci.Lease) error {
 }
 
 // markGap says in the record and in the output itself that the end of a step's
-// output is missing, if it is. The record comes first and tells a repeated call
-// how far the first one came: only while stored and lost bytes add up to the
-// whole has the mark not been written.
+// output is missing, if it is. The record comes first: it then tells how much
+// is stored, and has no checksum, which is how a call that was cut short and
+// made again knows that only the mark may be wanting.
 func (d *Door) markGap(ctx context.Context, l ci.Lease, s ci.Step) error {
-	if s.Bytes == 0 {
+	if s.Bytes == 0 && s.Lost == 0 {
 		return nil
 	}
 	key := ci.LogKey{Task: l.Task, Epoch: l.Epoch, Step: s.Index}
@@ -85,14 +83,15 @@ func (d *Door) markGap(ctx context.Context, l ci.Lease, s ci.Step) error {
 		return fmt.Errorf("size of output: %w", err)
 	}
 	switch {
-	case size >= s.Bytes, s.Lost != 0 && size+s.Lost != s.Bytes:
-		return nil
-	case s.Lost == 0:
-		s.Lost = s.Bytes - size
+	case s.SHA256 != "" && size < s.Bytes:
+		d.log.Warn("output is missing", "task", l.Task, "step", s.Index, "bytes", s.Bytes-size)
+		s.Lost, s.Bytes, s.SHA256 = s.Lost+s.Bytes-size, size, ""
 		if err := d.records.PutStep(ctx, l, s); err != nil {
 			return fmt.Errorf("record missing output: %w", err)
 		}
-		d.log.Warn("output is missing", "task", l.Task, "step", s.Index, "bytes", s.Lost)
+	case s.SHA256 == "" && s.Lost > 0 && size == s.Bytes:
+	default:
+		return nil
 	}
 	_, err = d.logs.Append(ctx, key, size, fmt.Appendf(nil, "\n[%d bytes missing]\n", s.Lost))
 	if err != nil && !errors.Is(err, ci.ErrConflict) { // a log that has ended keeps the record only

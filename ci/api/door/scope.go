@@ -11,7 +11,6 @@ import (
 // A scope is how far a lease reaches: what its task may read.
 type scope struct {
 	project  ci.ProjectID
-	workflow ci.WorkflowID
 	job      string
 	branch   string
 	upstream map[handout]bool
@@ -25,7 +24,7 @@ type handout struct {
 
 func scopeOf(w ci.Work) *scope {
 	s := &scope{
-		project: w.Project.ID, workflow: w.Task.Workflow, job: w.Task.Name,
+		project: w.Project.ID, job: w.Task.Name,
 		branch: w.Pipeline.Trigger.Branch, upstream: make(map[handout]bool, len(w.Upstream)+1),
 	}
 	for _, u := range w.Upstream {

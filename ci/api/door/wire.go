@@ -80,12 +80,12 @@ func Final(err error) bool {
 
 // A remoteError is what the server answered.
 type remoteError struct {
-	op   string
-	text string
-	err  error // a sentinel or nil
+	text    string
+	err     error // a sentinel or nil
+	problem problem
 }
 
-func (e *remoteError) Error() string { return e.op + ": " + e.text }
+func (e *remoteError) Error() string { return e.text }
 func (e *remoteError) Unwrap() error { return e.err }
 
 // digest writes the value of a Content-Digest field.

@@ -1,0 +1,189 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/rondo-ci/rondo/ci"
+	"github.com/rondo-ci/rondo/ci/agent/mask"
+	"github.com/rondo-ci/rondo/ci/agent/place"
+)
+
+// A session is one run of one task.
+type session struct {
+	agent   *Agent
+	work    ci.Work
+	lease   *keeper
+	secrets *mask.Set
+
+	place  place.Place
+	layout place.Layout
+	env    environ
+	dir    string // the working directory, as the steps see it
+
+	// What the steps have done so far.
+	verdict    verdict
+	count      int // of steps begun
+	background []*background
+	left       []*pump // of ended steps whose children may still print
+	tests      []ci.Test
+	layers     int // persisted to the workspace
+	files      int // temporary ones made
+
+	beside sync.WaitGroup // records, timings: everything beside the steps
+	fault  context.CancelCauseFunc
+}
+
+// newSession returns the session of claimed work. The lease counts from asked.
+func newSession(a *Agent, w ci.Work, asked time.Duration) *session {
+	s := &session{agent: a, work: w, secrets: secrets(w)}
+	s.lease = newKeeper(context.Background(), a.door, w.Lease, asked)
+	return s
+}
+
+// The causes for which the agent itself ends a job.
+var (
+	errMaxTime = errors.New("the job ran for too long")
+	errGrace   = errors.New("the grace is over")
+)
+
+// errFault is the cause when the machinery has failed.
+type errFault struct{ error }
+
+func (e errFault) Unwrap() error { return e.error }
+
+// run runs the steps until the job has ended or ctx does, and reports. An
+// error is the loss of the lease, or a report that was refused.
+func (s *session) run(ctx context.Context, cancel context.CancelCauseFunc) (ci.Report, error) {
+	s.fault = cancel
+	s.lease.canceled = func() { cancel(errCanceled) }
+	if s.work.Lease.Canceled {
+		cancel(errCanceled)
+	}
+	renewing, stopRenewing := context.WithCancel(context.Background())
+	var keeper sync.WaitGroup
+	keeper.Go(func() { s.lease.run(renewing) })
+	defer func() { stopRenewing(); keeper.Wait(); s.lease.lose(errors.New("the task has ended")) }()
+	limit := time.AfterFunc(s.agent.cfg.MaxTime, func() { cancel(errMaxTime) })
+	defer limit.Stop()
+	// Whatever is going on, a lost lease ends it at once.
+	unhook := context.AfterFunc(s.lease.ctx, func() {
+		cancel(context.Cause(s.lease.ctx))
+	})
+	defer unhook()
+
+	s.inPlace(ctx)
+	s.beside.Wait()
+	if s.lease.ctx.Err() != nil {
+		return ci.Report{}, context.Cause(s.lease.ctx)
+	}
+	s.verdict.end(ctx, s.agent.cfg.MaxTime)
+	r := ci.Report{
+		Workflow: s.work.Task.Workflow, Task: s.work.Lease.Task, Epoch: s.work.Lease.Epoch,
+		Status: s.verdict.status, Reason: s.secrets.String(s.verdict.reason),
+	}
+	return r, s.lease.do("report the outcome", func(ctx context.Context, l ci.Lease) error {
+		return s.agent.door.Finish(ctx, l, r)
+	})
+}
+
+// inPlace opens the place, runs the steps in it and leaves nothing behind.
+func (s *session) inPlace(ctx context.Context) {
+	p, ok := s.open(ctx)
+	if !ok {
+		return
+	}
+	defer func() {
+		if err := p.Close(); err != nil {
+			s.agent.cfg.Log.Error("clean up after task", "task", s.work.Lease.Task, "err", err)
+		}
+	}()
+	// Kill at once, not when the step that runs has noticed.
+	unhook := context.AfterFunc(s.lease.ctx, func() { _ = p.Kill() })
+	defer unhook()
+	if ctx.Err() == nil {
+		s.fetchTimings()
+	}
+	s.steps(ctx)
+	s.stopBackground()
+	if err := p.Kill(); err != nil {
+		s.agent.cfg.Log.Error("stop task", "task", s.work.Lease.Task, "err", err)
+	}
+	for _, l := range s.left {
+		l.close()
+	}
+	// Records may still need the folder of the place.
+	s.beside.Wait()
+}
+
+// open makes the place and tells about it in the first step.
+func (s *session) open(ctx context.Context) (place.Place, bool) {
+	st := s.beginQuietly(ci.StepEnvironment, "Spin up environment")
+	p, err := s.agent.cfg.Executor.Open(s.lease.ctx, s.work)
+	if err == nil {
+		s.place, s.layout = p, p.Layout()
+		if err = s.prepare(); err != nil {
+			_ = p.Close()
+		}
+	}
+	if err != nil {
+		r := result{status: ci.InfraFailed, reason: "cannot set up the job's environment: " + err.Error()}
+		if errors.Is(err, ci.ErrInvalid) {
+			r = result{status: ci.Failed, reason: withoutSentinel(err)}
+		}
+		fmt.Fprintln(st.out, r.reason)
+		st.end(r)
+		s.verdict.add(r)
+		return nil, false
+	}
+	fmt.Fprintf(st.out, "Job %q of workflow %q, number %d, agent %s\n",
+		s.work.Job.Name, s.work.Workflow, s.work.Task.Number, s.agent.cfg.Worker)
+	for _, n := range s.layout.Notes {
+		fmt.Fprintln(st.out, n)
+	}
+	st.end(result{status: ci.Success})
+	return p, true
+}
+
+// withoutSentinel returns the text of an error for people, without the word
+// that only programs need.
+func withoutSentinel(err error) string {
+	text := err.Error()
+	for _, s := range []error{ci.ErrInvalid, ci.ErrNotFound, ci.ErrDenied} {
+		if n := len(text) - len(": "+s.Error()); n > 0 && text[n:] == ": "+s.Error() {
+			return text[:n]
+		}
+	}
+	return text
+}
+
+// prepare fills the scratch folder and lays out the environment.
+func (s *session) prepare() error {
+	if err := os.Mkdir(s.place.Find(s.bin()), 0o755); err != nil {
+		return fmt.Errorf("scratch folder: %w", err)
+	}
+	if err := s.write(s.bashEnv(), nil, 0o644); err != nil {
+		return fmt.Errorf("scratch folder: %w", err)
+	}
+	if s.agent.cfg.Tool != "" {
+		for _, name := range []string{"circleci", "circleci-agent"} {
+			if err := os.Symlink(s.agent.cfg.Tool, s.place.Find(filepath.Join(s.bin(), name))); err != nil {
+				return fmt.Errorf("scratch folder: %w", err)
+			}
+		}
+	}
+	s.dir = s.absolute(s.work.Job.WorkingDirectory, s.layout.Home)
+	if s.work.Job.WorkingDirectory == "" {
+		s.dir = s.absolute(defaultDir, s.layout.Home)
+	}
+	if err := os.MkdirAll(s.place.Find(s.dir), 0o755); err != nil {
+		return fmt.Errorf("working directory: %w: %w", err, ci.ErrInvalid)
+	}
+	s.buildEnvironment()
+	return nil
+}

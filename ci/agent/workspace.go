@@ -1,0 +1,202 @@
+package agent
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/rondo-ci/rondo/ci"
+	"github.com/rondo-ci/rondo/ci/agent/archive"
+)
+
+// persist adds a layer to the workspace.
+func (s *session) persist(ctx context.Context, st *step, spec ci.StepSpec) result {
+	root := s.absolute(spec.Path, s.dir)
+	onDisk := s.place.Find(root)
+	if info, err := os.Stat(onDisk); err != nil || !info.IsDir() {
+		return failed("the root %s is no directory", s.show(root))
+	}
+	if real, err := filepath.EvalSymlinks(onDisk); err == nil {
+		onDisk = real
+	}
+	var sources []archive.Source
+	for _, pattern := range spec.Paths {
+		names, err := globBelow(onDisk, pattern)
+		if err != nil {
+			return failed("%v", err)
+		}
+		if len(names) == 0 {
+			fmt.Fprintf(st.out, "Warning: nothing matches %s in %s\n", pattern, s.show(root))
+		}
+		for _, n := range names {
+			fmt.Fprintf(st.out, "  * %s\n", n)
+			sources = append(sources, archive.Source{Path: filepath.Join(onDisk, filepath.FromSlash(n)), Name: n})
+		}
+	}
+	if len(sources) == 0 {
+		return failed("the specified paths did not match any files in %s", s.show(root))
+	}
+	tmp, stats, err := s.pack(ctx, st, sources)
+	if err != nil {
+		return failed("%v", err)
+	}
+	defer tmp.Close()
+	layer := ci.File{Kind: ci.FileWorkspace, Name: strconv.Itoa(s.layers)}
+	kept, _, err := s.put(ctx, layer, again(tmp))
+	if err != nil {
+		return result{status: ci.InfraFailed, code: 1, reason: "failed: " + err.Error()}
+	}
+	s.layers++
+	fmt.Fprintf(st.out, "Workspace layer stored: %d files and directories, %s (%s compressed)\n",
+		stats.Entries, size(stats.Bytes), size(kept.Size))
+	return result{status: ci.Success}
+}
+
+// globBelow returns the names below root that match a pattern, relative to it.
+func globBelow(root, pattern string) ([]string, error) {
+	p := path.Clean(filepath.ToSlash(pattern))
+	if rel, err := filepath.Rel(root, p); path.IsAbs(p) && err == nil {
+		p = filepath.ToSlash(rel)
+	}
+	if path.IsAbs(p) || p == ".." || strings.HasPrefix(p, "../") {
+		return nil, fmt.Errorf("path %q leads out of the workspace's root", pattern)
+	}
+	dir := os.DirFS(root)
+	if _, err := fs.Lstat(dir, p); err == nil {
+		return []string{p}, nil // a name, whatever characters it has
+	}
+	names, err := fs.Glob(dir, p)
+	if err != nil {
+		return nil, fmt.Errorf("path %q: %w", pattern, err)
+	}
+	return names, nil
+}
+
+// A layer is one layer of the workspace, fetched.
+type layer struct {
+	up   ci.Upstream
+	file ci.File
+	tmp  *os.File
+}
+
+// attach unpacks the layers of all upstream jobs.
+func (s *session) attach(ctx context.Context, st *step, spec ci.StepSpec) result {
+	at := s.absolute(spec.Path, s.dir)
+	onDisk := s.place.Find(at)
+	if err := os.MkdirAll(onDisk, 0o755); err != nil {
+		return failed("%v", err)
+	}
+	layers, err := s.fetchLayers(ctx)
+	defer func() {
+		for _, l := range layers {
+			_ = l.tmp.Close()
+		}
+	}()
+	if err != nil {
+		return result{status: ci.InfraFailed, code: 1, reason: "failed: " + err.Error()}
+	}
+	if len(layers) == 0 {
+		fmt.Fprintln(st.out, "The workspace is empty: no upstream job has persisted anything.")
+		return result{status: ci.Success}
+	}
+	clashes, err := conflicts(layers)
+	if err != nil {
+		return failed("%v", err)
+	}
+	if len(clashes) > 0 {
+		return failed("Concurrent upstream jobs persisted the same file(s):\n%s", strings.Join(clashes, "\n"))
+	}
+	root, err := os.OpenRoot(onDisk)
+	if err != nil {
+		return failed("%v", err)
+	}
+	defer root.Close()
+	for _, l := range layers {
+		stats, err := archive.Unpack(ctx, l.tmp, map[string]*os.Root{"": root}, archive.Limits{})
+		if err != nil {
+			return failed("layer of job %q: %v", l.up.Job, err)
+		}
+		fmt.Fprintf(st.out, "Applied a layer of job %q: %d files and directories, %s\n", l.up.Job, stats.Entries, size(stats.Bytes))
+	}
+	return result{status: ci.Success}
+}
+
+// fetchLayers fetches the layers of the upstream jobs in order.
+func (s *session) fetchLayers(ctx context.Context) ([]layer, error) {
+	var layers []layer
+	for _, up := range s.work.Upstream {
+		found, err := s.findFiles(ctx, ci.File{Kind: ci.FileWorkspace, Task: up.Task, Epoch: up.Epoch})
+		if err != nil {
+			return layers, err
+		}
+		slices.SortStableFunc(found, func(a, b ci.File) int { return cmp.Compare(number(a.Name), number(b.Name)) })
+		for _, f := range found {
+			tmp, err := s.fetch(ctx, f)
+			if err != nil {
+				return layers, fmt.Errorf("workspace layer of job %q: %w", up.Job, err)
+			}
+			layers = append(layers, layer{up, f, tmp})
+		}
+	}
+	return layers, nil
+}
+
+func number(name string) int {
+	n, _ := strconv.Atoi(name)
+	return n
+}
+
+// maxClashes is how many conflicting files are named.
+const maxClashes = 20
+
+// conflicts names the files that jobs which do not stand behind each other
+// have persisted. Afterwards the layers are at their beginning again.
+func conflicts(layers []layer) ([]string, error) {
+	owners := map[string][]int{} // by name, of files and links; layers that have it
+	var clashes []string
+	for i, l := range layers {
+		seen := map[string]bool{}
+		_, err := archive.List(l.tmp, archive.Limits{}, func(e archive.Entry) error {
+			if e.Dir || seen[e.Name] {
+				return nil
+			}
+			seen[e.Name] = true
+			for _, o := range owners[e.Name] {
+				if concurrent(layers[o].up, l.up) && len(clashes) <= maxClashes {
+					clashes = append(clashes, fmt.Sprintf("%s (jobs %q and %q)", e.Name, layers[o].up.Job, l.up.Job))
+					break
+				}
+			}
+			owners[e.Name] = append(owners[e.Name], i)
+			return nil
+		})
+		if err == nil {
+			_, err = l.tmp.Seek(0, 0)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("layer of job %q: %w", l.up.Job, err)
+		}
+	}
+	if len(clashes) > maxClashes {
+		clashes[maxClashes] = "..."
+	}
+	return clashes, nil
+}
+
+// concurrent reports whether neither task had to wait for the other.
+func concurrent(a, b ci.Upstream) bool {
+	switch {
+	case a.Task == b.Task:
+		return false
+	case a.Job == b.Job: // nodes of one job
+		return true
+	}
+	return !slices.Contains(a.After, b.Job) && !slices.Contains(b.After, a.Job)
+}

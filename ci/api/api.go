@@ -1,0 +1,113 @@
+package api
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+	"strings"
+
+	"github.com/rondo-ci/rondo/ci"
+)
+
+// Config holds what an [API] is told about its surroundings. The zero Config
+// lets nobody in.
+type Config struct {
+	// Log receives faults; nil is silent.
+	Log *slog.Logger
+	// URL is the address under which clients reach the server, without a slash
+	// at the end, for the addresses in replies. "" makes them relative.
+	URL string
+	// Auth says who sends the token. It is "" when a request has none; the
+	// request is given for those who know the sender otherwise. An error that is
+	// [ci.ErrDenied] is answered with 401. nil denies everybody.
+	Auth func(r *http.Request, token string) (ci.Actor, error)
+	// May says whether the actor may read the project, or change things in it:
+	// nil, [ci.ErrDenied], or [ci.ErrNotFound] when the actor may not even know
+	// that it exists. A nil May allows everything to whom Auth lets in.
+	May func(ctx context.Context, by ci.Actor, p ci.Project, write bool) error
+	// Trigger starts a pipeline. The trigger has Project, Actor, Source,
+	// Parameters, and a branch or tag; it lacks the commit. The branch is the
+	// project's default one if the client names none. nil refuses.
+	Trigger func(ctx context.Context, t ci.Trigger) (ci.Pipeline, error)
+	// JobURL returns the address of a job's page; nil leaves it empty.
+	JobURL func(p ci.Project, number int64) string
+}
+
+// An API serves the routes. It is safe for concurrent use.
+type API struct {
+	server Conductor
+	read   Reader
+	logs   Logs
+	files  Artifacts
+	cfg    Config
+	log    *slog.Logger
+	mux    *http.ServeMux
+	spec   []byte // openapi.json
+}
+
+// root is where the API stands.
+const root = "/api/v2"
+
+// New returns the API. It starts nothing.
+func New(server Conductor, read Reader, logs Logs, files Artifacts, cfg Config) *API {
+	if cfg.Log == nil {
+		cfg.Log = slog.New(slog.DiscardHandler)
+	}
+	if cfg.Auth == nil {
+		cfg.Auth = func(*http.Request, string) (ci.Actor, error) { return ci.Actor{}, ci.ErrDenied }
+	}
+	if cfg.May == nil {
+		cfg.May = func(context.Context, ci.Actor, ci.Project, bool) error { return nil }
+	}
+	cfg.URL = strings.TrimRight(cfg.URL, "/")
+	a := &API{server: server, read: read, logs: logs, files: files, cfg: cfg, log: cfg.Log, mux: http.NewServeMux()}
+	table := routes()
+	for _, r := range table {
+		a.mux.HandleFunc(r.method+" "+root+r.path, func(w http.ResponseWriter, req *http.Request) { a.serve(r, w, req) })
+	}
+	a.mux.HandleFunc(unrouted, a.unknown)
+	a.spec = describe(table, cfg.URL)
+	return a
+}
+
+// unrouted is the pattern of all that no route takes.
+const unrouted = "/"
+
+// ServeHTTP answers a request below /api/v2.
+func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	h := w.Header()
+	h.Set("X-Request-Id", requestID(r))
+	h.Set("X-Content-Type-Options", "nosniff")
+	h.Set("Referrer-Policy", "same-origin")
+	h.Set("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'; sandbox")
+	h.Set("Cache-Control", "no-store")
+	a.mux.ServeHTTP(w, withSlug(r))
+}
+
+// unknown answers what no route takes.
+func (a *API) unknown(w http.ResponseWriter, r *http.Request) {
+	var allowed []string
+	for _, m := range []string{"GET", "POST", "PUT", "PATCH", "DELETE"} {
+		other := &http.Request{Method: m, URL: r.URL, Host: r.Host}
+		if _, pattern := a.mux.Handler(other); pattern != "" && pattern != unrouted {
+			allowed = append(allowed, m)
+		}
+	}
+	if len(allowed) > 0 {
+		w.Header().Set("Allow", strings.Join(allowed, ", "))
+		reply(w, http.StatusMethodNotAllowed, message{"Method not allowed"})
+		return
+	}
+	reply(w, http.StatusNotFound, message{"Not found"})
+}
+
+// requestID returns the client's name for its request if it is a sober one,
+// and else a new one.
+func requestID(r *http.Request) string {
+	id := r.Header.Get("X-Request-Id")
+	sober := id != "" && len(id) <= 128 && strings.Trim(id, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-") == ""
+	if !sober {
+		return ci.NewID()
+	}
+	return id
+}

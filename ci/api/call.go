@@ -1,0 +1,231 @@
+package api
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"mime"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/rondo-ci/rondo/ci"
+)
+
+// The limits of a request's body.
+const (
+	maxBody     = 1 << 20
+	bodyTimeout = 30 * time.Second
+)
+
+// A call is one request on its way through a route.
+type call struct {
+	*API
+	w  http.ResponseWriter
+	r  *http.Request
+	by ci.Actor
+	// projects are those read so far; one list names the same ones often.
+	projects map[ci.ProjectID]ci.Project
+}
+
+// serve authenticates, runs the route and writes its reply.
+func (a *API) serve(route route, w http.ResponseWriter, r *http.Request) {
+	c := &call{API: a, w: w, r: r}
+	var v any
+	err := c.authenticate(route)
+	if err == nil {
+		v, err = route.serve(c)
+	}
+	if err == nil {
+		if v != written {
+			reply(w, route.status, v)
+		}
+		return
+	}
+	status, text, known := answerTo(err)
+	if !known && r.Context().Err() == nil {
+		a.log.Error("api", "call", r.Method+" "+r.URL.Path, "request", w.Header().Get("X-Request-Id"), "err", err)
+	}
+	if v == written { // it is too late to say so
+		return
+	}
+	if status == http.StatusUnauthorized {
+		w.Header().Set("WWW-Authenticate", `Bearer realm="rondo"`)
+	}
+	reply(w, status, message{text})
+}
+
+// written is what a route returns that has written its reply itself.
+var written any = new(struct{ _ byte })
+
+// authenticate finds out who calls.
+func (c *call) authenticate(route route) error {
+	if route.open {
+		return nil
+	}
+	by, err := c.cfg.Auth(c.r, token(c.r))
+	if errors.Is(err, ci.ErrDenied) || errors.Is(err, ci.ErrNotFound) {
+		return refuse(http.StatusUnauthorized, "You must log in first.")
+	}
+	c.by = by
+	return err
+}
+
+// token returns the token of a request, from the first of the places where
+// clients put it: the Circle-Token field, a bearer token, the user name of
+// basic authentication without a password, and the address.
+func token(r *http.Request) string {
+	if t := r.Header.Get("Circle-Token"); t != "" {
+		return t
+	}
+	if auth := r.Header.Get("Authorization"); auth != "" {
+		if scheme, t, ok := strings.Cut(auth, " "); ok && strings.EqualFold(scheme, "bearer") {
+			return strings.TrimSpace(t)
+		}
+		if user, password, ok := r.BasicAuth(); ok && password == "" {
+			return user
+		}
+		return ""
+	}
+	return r.URL.Query().Get("circle-token")
+}
+
+// body decodes a JSON request into v. An empty body leaves v as it is.
+func (c *call) body(v any) error {
+	control := http.NewResponseController(c.w)
+	_ = control.SetReadDeadline(time.Now().Add(bodyTimeout))
+	data, err := io.ReadAll(http.MaxBytesReader(c.w, c.r.Body, maxBody))
+	_ = control.SetReadDeadline(time.Time{})
+	var large *http.MaxBytesError
+	switch {
+	case errors.As(err, &large):
+		return refuse(http.StatusRequestEntityTooLarge, fmt.Sprintf("The request is larger than %d bytes.", maxBody))
+	case err != nil:
+		return refuse(http.StatusBadRequest, "The request could not be read to its end.")
+	case len(bytes.TrimSpace(data)) == 0:
+		return nil
+	}
+	if kind := c.r.Header.Get("Content-Type"); kind != "" {
+		media, params, err := mime.ParseMediaType(kind)
+		charset := strings.ToLower(params["charset"])
+		if err != nil || media != "application/json" || charset != "" && charset != "utf-8" {
+			return refuse(http.StatusUnsupportedMediaType, "The content type must be application/json.")
+		}
+	}
+	if !utf8.Valid(data) {
+		return refuse(http.StatusBadRequest, "The request is not valid UTF-8.")
+	}
+	d := json.NewDecoder(bytes.NewReader(data))
+	d.UseNumber()
+	if err := d.Decode(v); err != nil {
+		return refuse(http.StatusBadRequest, "The request is not the JSON that is expected here: "+strings.TrimPrefix(err.Error(), "json: "))
+	}
+	if _, err := d.Token(); err != io.EOF {
+		return refuse(http.StatusBadRequest, "The request is more than one JSON value.")
+	}
+	return nil
+}
+
+// project returns the project of the address, if the caller may see (or
+// change) it.
+func (c *call) project(write bool) (ci.Project, error) {
+	name := c.r.PathValue("project_slug")
+	var p ci.Project
+	var err error
+	if isUUID(name) {
+		p, err = c.read.Project(c.r.Context(), ci.ProjectID(strings.ToLower(name)))
+	} else {
+		p, err = c.read.ProjectBySlug(c.r.Context(), name)
+	}
+	if err == nil {
+		err = c.cfg.May(c.r.Context(), c.by, p, write)
+	}
+	return p, named(err, "Project")
+}
+
+// may returns the project of something that was found otherwise, if the caller
+// may see (or change) it.
+func (c *call) may(ctx context.Context, id ci.ProjectID, write bool) (ci.Project, error) {
+	p, ok := c.projects[id]
+	if !ok {
+		var err error
+		if p, err = c.read.Project(ctx, id); err != nil {
+			return p, err
+		}
+		if c.projects == nil {
+			c.projects = make(map[ci.ProjectID]ci.Project)
+		}
+		c.projects[id] = p
+	}
+	return p, c.cfg.May(ctx, c.by, p, write)
+}
+
+// pipeline returns the pipeline of the address and its project.
+func (c *call) pipeline(write bool) (ci.Pipeline, ci.Project, error) {
+	p, err := c.read.Pipeline(c.r.Context(), ci.PipelineID(c.r.PathValue("pipeline_id")))
+	if err != nil {
+		return p, ci.Project{}, named(err, "Pipeline")
+	}
+	project, err := c.may(c.r.Context(), p.Trigger.Project, write)
+	return p, project, named(err, "Pipeline")
+}
+
+// workflow returns the workflow of the address and its project.
+func (c *call) workflow(write bool) (ci.Workflow, ci.Project, error) {
+	w, err := c.read.Workflow(c.r.Context(), ci.WorkflowID(c.r.PathValue("workflow_id")))
+	if err != nil {
+		return w, ci.Project{}, named(err, "Workflow")
+	}
+	project, err := c.may(c.r.Context(), w.Project, write)
+	return w, project, named(err, "Workflow")
+}
+
+// A found job is one with its surroundings.
+type found struct {
+	job      *ci.Job
+	workflow ci.Workflow
+	project  ci.Project
+}
+
+// job returns the job of the address: by its identity, or by its number in the
+// project.
+func (c *call) job(write bool) (found, error) {
+	f, err := c.findJob(write)
+	return f, named(err, "Job")
+}
+
+func (c *call) findJob(write bool) (f found, err error) {
+	ctx := c.r.Context()
+	id := ci.JobID(c.r.PathValue("job_id"))
+	var wid ci.WorkflowID
+	if id != "" {
+		wid, err = c.read.JobWorkflow(ctx, id)
+	} else {
+		if f.project, err = c.project(write); err != nil {
+			return f, err
+		}
+		number, bad := strconv.ParseInt(c.r.PathValue("job_number"), 10, 64)
+		if bad != nil || number < 1 {
+			return f, ci.ErrNotFound
+		}
+		wid, id, err = c.read.JobByNumber(ctx, f.project.ID, number)
+	}
+	if err != nil {
+		return f, err
+	}
+	if f.workflow, err = c.read.Workflow(ctx, wid); err != nil {
+		return f, err
+	}
+	if f.project, err = c.may(ctx, f.workflow.Project, write); err != nil {
+		return f, err
+	}
+	if f.job = f.workflow.Attempt(id); f.job == nil {
+		return f, ci.ErrNotFound
+	}
+	return f, nil
+}

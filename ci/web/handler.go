@@ -1,0 +1,176 @@
+package web
+
+import (
+	"context"
+	"errors"
+	"html/template"
+	"log/slog"
+	"net/http"
+
+	"github.com/rondo-ci/rondo/ci"
+)
+
+// Config holds what the pages can do without.
+type Config struct {
+	// Logs is the output of steps; nil shows none.
+	Logs Logs
+	// Artifacts is the files of jobs; nil shows none.
+	Artifacts Artifacts
+	// Explain says why a task waits; nil says nothing.
+	Explain func(ctx context.Context, task ci.TaskID) (ci.Reason, error)
+	// Authorize returns who asks, or an error that is ci.ErrDenied (or
+	// ci.ErrNotFound) when they may not. nil lets everybody be the local user.
+	Authorize func(*http.Request) (ci.Actor, error)
+	// Retrigger runs a pipeline for the newest commit of a branch. nil shows no
+	// button for it.
+	Retrigger func(ctx context.Context, project ci.Project, branch string, by ci.Actor) (ci.Pipeline, error)
+	// Watchers is how many live pages are served at the same time; more are
+	// answered with 503 and ask again later. 0 is 4096.
+	Watchers int
+	// Log receives faults of the machinery; nil is silent.
+	Log *slog.Logger
+	// Version stands at the foot of the pages, Title at their head; "" is
+	// nothing and "Rondo".
+	Version string
+	Title   string
+}
+
+// A site serves the pages.
+type site struct {
+	conduct Conductor
+	read    Reader
+	cfg     Config
+	log     *slog.Logger
+	hub     *hub
+	pages   map[string]*template.Template
+	assets  map[string]asset
+	slots   chan struct{} // one for each watcher
+}
+
+// New returns the handler of the pages, to be mounted at the root of an
+// installation; it may share the mux with others, since it serves /, /assets/,
+// /projects/, /pipelines/, /workflows/, /jobs/, /artifacts/ and /events. It is
+// safe for concurrent use.
+func New(conduct Conductor, read Reader, cfg Config) http.Handler {
+	if cfg.Log == nil {
+		cfg.Log = slog.New(slog.DiscardHandler)
+	}
+	if cfg.Watchers <= 0 {
+		cfg.Watchers = 4096
+	}
+	if cfg.Title == "" {
+		cfg.Title = "Rondo"
+	}
+	if cfg.Logs == nil {
+		cfg.Logs = noLogs{}
+	}
+	if cfg.Authorize == nil {
+		cfg.Authorize = func(*http.Request) (ci.Actor, error) {
+			return ci.Actor{Kind: ci.ActorUser, Login: "local"}, nil
+		}
+	}
+	s := &site{
+		conduct: conduct, read: read, cfg: cfg, log: cfg.Log,
+		hub:    newHub(conduct, read, cfg.Log),
+		assets: loadAssets(), slots: make(chan struct{}, cfg.Watchers),
+	}
+	s.pages = loadPages(s.assets)
+	guard := http.NewCrossOriginProtection()
+	guard.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		s.fail(w, r, errCrossSite)
+	}))
+	return headers(guard.Handler(s.routes()))
+}
+
+// routes returns the mux.
+func (s *site) routes() *http.ServeMux {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /assets/{name}", s.serveAsset)
+	mux.HandleFunc("GET /favicon.ico", s.serveAsset)
+	for pattern, h := range map[string]func(http.ResponseWriter, *http.Request) error{
+		"GET /{$}":                                     s.home,
+		"GET /events":                                  s.events,
+		"GET /projects/{slug...}":                      s.project,
+		"POST /projects/{slug...}":                     s.runBranch,
+		"GET /pipelines/{pipeline}":                    s.pipeline,
+		"POST /pipelines/{pipeline}/again":             s.runAgain,
+		"GET /workflows/{workflow}":                    s.workflow,
+		"POST /workflows/{workflow}/{verb}":            s.actOnWorkflow,
+		"GET /jobs/{rest...}":                          s.jobs,
+		"GET /artifacts/{verb}/{job}/{node}/{name...}": s.artifact,
+		"/": s.elsewhere,
+	} {
+		mux.Handle(pattern, s.page(h))
+	}
+	return mux
+}
+
+// actorKey is where the asking actor stands in a request's context.
+type actorKey struct{}
+
+func actorOf(r *http.Request) ci.Actor {
+	a, _ := r.Context().Value(actorKey{}).(ci.Actor)
+	return a
+}
+
+// page returns a handler that finds out who asks, calls h, and answers an
+// error with a page. It is the one place where asking is allowed.
+func (s *site) page(h func(http.ResponseWriter, *http.Request) error) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		actor, err := s.cfg.Authorize(r)
+		if err != nil {
+			s.fail(w, r, err)
+			return
+		}
+		r = r.WithContext(context.WithValue(r.Context(), actorKey{}, actor))
+		r.Body = http.MaxBytesReader(w, r.Body, 64<<10)
+		if err := h(w, r); err != nil {
+			s.fail(w, r, err)
+		}
+	})
+}
+
+// headers sets what every answer carries.
+func headers(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		h := w.Header()
+		h.Set("Content-Security-Policy", "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "+
+			"connect-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'")
+		h.Set("X-Content-Type-Options", "nosniff")
+		h.Set("X-Frame-Options", "DENY")
+		h.Set("Referrer-Policy", "no-referrer")
+		h.Set("Cross-Origin-Opener-Policy", "same-origin")
+		h.Set("Cross-Origin-Resource-Policy", "same-origin")
+		h.Set("Cache-Control", "no-store")
+		next.ServeHTTP(w, r)
+	})
+}
+
+// elsewhere answers what no other route does: the short address of a job
+// (/gh/acme/shop/12), a wrong method, nothing at all.
+func (s *site) elsewhere(w http.ResponseWriter, r *http.Request) error {
+	if r.Method != http.MethodGet && r.Method != http.MethodHead {
+		return errMethod
+	}
+	slug, number, verb, ok := splitJobPath(r.URL.Path[1:])
+	if !ok || verb != "" {
+		return ci.ErrNotFound
+	}
+	project, err := s.read.ProjectBySlug(r.Context(), slug)
+	if err != nil {
+		return err
+	}
+	redirect(w, JobPath(project, number), http.StatusFound)
+	return nil
+}
+
+// redirect sends the browser to a path of this site.
+func redirect(w http.ResponseWriter, path string, code int) {
+	w.Header().Set("Location", path)
+	w.WriteHeader(code)
+}
+
+// isGone reports whether the one who asked is no longer there.
+func isGone(r *http.Request, err error) bool {
+	return r.Context().Err() != nil && (errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded))
+}

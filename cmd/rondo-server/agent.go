@@ -1,0 +1,85 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+
+	"github.com/rondo-ci/rondo/ci"
+	"github.com/rondo-ci/rondo/ci/agent"
+	"github.com/rondo-ci/rondo/ci/api/door"
+	"github.com/rondo-ci/rondo/scheduler"
+	"github.com/spf13/cobra"
+)
+
+// agentCommand is what the server starts as its agents. It reads one placement
+// a line, runs it, and prints "done".
+func agentCommand() *cobra.Command {
+	var address, dir string
+	cmd := &cobra.Command{
+		Use: "agent", Hidden: true, Args: cobra.NoArgs,
+		Short: "Run tasks that a server hands over on standard input",
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return runAgent(cmd.Context(), address, dir, os.Stdin, os.Stdout)
+		},
+	}
+	cmd.Flags().StringVar(&address, "door", "", "address of the server's agent door")
+	cmd.Flags().StringVar(&dir, "dir", "", "where scratch folders are made")
+	return cmd
+}
+
+func runAgent(ctx context.Context, address, dir string, in io.Reader, out io.Writer) error {
+	base, client, err := door.Dial(address)
+	if err != nil {
+		return err
+	}
+	tool, err := os.Executable()
+	if err != nil {
+		return err
+	}
+	log := slog.New(slog.NewTextHandler(os.Stderr, nil))
+	lines := bufio.NewReader(in)
+	for {
+		line, err := readLine(ctx, lines)
+		if err != nil {
+			return nil // the server has gone, or asked to stop
+		}
+		var p scheduler.Placement
+		if err := json.Unmarshal(line, &p); err != nil {
+			return fmt.Errorf("read placement: %w", err)
+		}
+		d := door.NewClient(base, p.Token, client)
+		a := agent.New(d, d, agent.Config{Dir: dir, Tool: tool, Log: log})
+		err = a.Run(ctx, p.Task.ID, p.Epoch)
+		if err != nil && !errors.Is(err, ci.ErrConflict) {
+			return fmt.Errorf("task %s: %w", p.Task.ID, err)
+		}
+		if _, err := fmt.Fprintln(out, "done"); err != nil {
+			return nil
+		}
+	}
+}
+
+// readLine waits for a line or the end of ctx.
+func readLine(ctx context.Context, r *bufio.Reader) ([]byte, error) {
+	type result struct {
+		line []byte
+		err  error
+	}
+	c := make(chan result, 1)
+	go func() {
+		line, err := r.ReadBytes('\n')
+		c <- result{line, err}
+	}()
+	select {
+	case got := <-c:
+		return got.line, got.err
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}

@@ -1,0 +1,264 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"os/signal"
+	"time"
+
+	"github.com/rondo-ci/rondo/ci"
+	"github.com/rondo-ci/rondo/ci/agent/host"
+	"github.com/rondo-ci/rondo/ci/api"
+	"github.com/rondo-ci/rondo/ci/api/door"
+	"github.com/rondo-ci/rondo/ci/config"
+	"github.com/rondo-ci/rondo/ci/forge/local"
+	"github.com/rondo-ci/rondo/ci/web"
+	"github.com/rondo-ci/rondo/cmd/internal/datadir"
+	"github.com/rondo-ci/rondo/cmd/internal/engine"
+	cluster "github.com/rondo-ci/rondo/scheduler/local"
+	"github.com/rondo-ci/rondo/storage"
+	"github.com/rondo-ci/rondo/storage/sqldb"
+	"golang.org/x/sync/errgroup"
+)
+
+// stopTime is how long running jobs get to end when the server stops.
+const stopTime = 20 * time.Second
+
+// devServer is a whole server for one repository on this machine.
+type devServer struct {
+	repo    *local.Repo
+	project ci.Project
+	folder  *datadir.Folder
+	db      *sqldb.DB
+	logs    *storage.Logs
+	page    net.Listener
+	agents  net.Listener
+	key     door.Key
+	access  access
+	engine  *engine.Engine
+	log     *slog.Logger
+}
+
+// dev runs the server until ctx ends.
+func dev(ctx context.Context, f devFlags) error {
+	repo, err := openRepo(ctx, f)
+	if err != nil {
+		return err
+	}
+	path := f.data
+	if path == "" {
+		if path, err = datadir.Default(repo.Dir()); err != nil {
+			return err
+		}
+	}
+	folder, err := datadir.Open(path)
+	if err != nil {
+		return err
+	}
+	defer folder.Close()
+	s := &devServer{repo: repo, project: repo.Project(), folder: folder}
+	s.project.AutoCancel = f.autoCancel
+	s.log = slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
+	defer s.close()
+	if err := s.open(ctx, f); err != nil {
+		return err
+	}
+	return s.run(ctx, newConsole(os.Stdout, f.json, s))
+}
+
+// open opens everything that can fail, before anything runs.
+func (s *devServer) open(ctx context.Context, f devFlags) (err error) {
+	token, err := s.folder.Secret("token", "rondo_")
+	if err != nil {
+		return err
+	}
+	key, err := s.folder.Secret("agent.key", "")
+	if err != nil {
+		return err
+	}
+	if s.page, err = listen(f.listen); err != nil {
+		return err
+	}
+	s.access = newAccess(token, s.page.Addr())
+	if s.agents, err = listenUnix(s.folder.Socket("agents.sock")); err != nil {
+		return err
+	}
+	if s.db, err = sqldb.Open(ctx, s.folder.Join("rondo.db"), sqldb.Config{Log: s.log}); err != nil {
+		return err
+	}
+	if err := s.register(ctx); err != nil {
+		return err
+	}
+	bucket, err := storage.OpenDir(s.folder.Join("files"))
+	if err != nil {
+		return err
+	}
+	if s.logs, err = storage.OpenLogs(s.folder.Join("logs"), storage.LogsConfig{Bucket: bucket, Log: s.log}); err != nil {
+		return err
+	}
+	self, err := os.Executable()
+	if err != nil {
+		return err
+	}
+	s.key = door.Key(key)
+	s.engine = engine.New(engine.Parts{
+		DB: s.db, Backlog: s.db.Backlog(), Logs: s.logs,
+		Files:    storage.NewFiles(bucket, storage.FilesConfig{Log: s.log}),
+		Compiler: ci.CompilerFunc(s.compile), Key: s.key,
+		Start: cluster.Exec([]string{self, "agent", "--door", "unix:" + s.agents.Addr().String(), "--dir", s.folder.Join("work")}, nil),
+	}, engine.Config{
+		Log:     s.log,
+		Server:  ci.Config{JobURL: s.jobURL},
+		Cluster: cluster.Config{Dir: s.folder.Join("agents"), Sweep: sweep},
+	})
+	return nil
+}
+
+// listenUnix opens a socket for agents that only this user may use. What an
+// earlier server left in its place is removed; the lock of the data folder
+// says that none is running.
+func listenUnix(path string) (net.Listener, error) {
+	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return nil, fmt.Errorf("listen for agents: %w", err)
+	}
+	l, err := net.Listen("unix", path)
+	if err != nil {
+		return nil, fmt.Errorf("listen for agents: %w", err)
+	}
+	if err := os.Chmod(path, 0o600); err != nil {
+		return nil, fmt.Errorf("listen for agents: %w", err)
+	}
+	return l, nil
+}
+
+// register writes the project, under the identity that its slug has already.
+func (s *devServer) register(ctx context.Context) error {
+	known, err := s.db.ProjectBySlug(ctx, s.project.Slug)
+	switch {
+	case err == nil:
+		s.project.ID = known.ID
+	case !errors.Is(err, ci.ErrNotFound):
+		return err
+	}
+	return s.db.PutProject(ctx, s.project)
+}
+
+// sweep kills what a dead agent has left behind.
+func sweep(task ci.TaskID, epoch int64) {
+	mark := fmt.Sprintf("%s/%d", task, epoch)
+	host.Sweep(func(m string) bool { return m == mark })
+}
+
+// compile fetches the configuration of the pipeline's commit and compiles it.
+func (s *devServer) compile(ctx context.Context, project ci.Project, p ci.Pipeline) (ci.Plan, error) {
+	source, err := s.repo.File(ctx, p.Trigger.Revision, engine.ConfigFile)
+	if errors.Is(err, ci.ErrNotFound) {
+		return ci.Plan{}, fmt.Errorf("no configuration: commit %.12s has no %s: %w", p.Trigger.Revision, engine.ConfigFile, err)
+	}
+	if err != nil {
+		return ci.Plan{}, err
+	}
+	return config.Compile(ctx, source, config.Options{
+		Parameters: p.Trigger.Parameters, Values: engine.Values(project, p), Schedule: p.Trigger.Schedule,
+	})
+}
+
+// url is the address of the page.
+func (s *devServer) url() string { return "http://" + s.page.Addr().String() }
+
+func (s *devServer) jobURL(p ci.Project, number int64) string {
+	return s.url() + web.JobPath(p, number)
+}
+
+// handler serves the pages and the API.
+func (s *devServer) handler() http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /login", s.access.login)
+	mux.Handle("/api/v2/", api.New(s.engine.Server, s.db, s.logs, s.engine.Files, api.Config{
+		Log: s.log, URL: s.url(), Auth: s.access.api, Trigger: s.trigger, JobURL: s.jobURL,
+	}))
+	mux.Handle("/", web.New(s.engine.Server, s.db, web.Config{
+		Logs: s.logs, Artifacts: s.engine.Files, Explain: s.engine.Scheduler.Explain,
+		Authorize: s.access.page, Retrigger: s.retrigger, Log: s.log, Version: version,
+	}))
+	return mux
+}
+
+// retrigger runs a pipeline for the newest commit of a branch.
+func (s *devServer) retrigger(ctx context.Context, _ ci.Project, branch string, by ci.Actor) (ci.Pipeline, error) {
+	return s.trigger(ctx, ci.Trigger{Project: s.project.ID, Branch: branch, Source: ci.SourceAPI, Actor: by})
+}
+
+// trigger completes a trigger that names a branch or tag and starts it.
+func (s *devServer) trigger(ctx context.Context, t ci.Trigger) (ci.Pipeline, error) {
+	ref := "refs/heads/" + t.Branch
+	if t.Tag != "" {
+		ref = "refs/tags/" + t.Tag
+	}
+	full, err := s.repo.Trigger(ctx, ref)
+	if err != nil {
+		return ci.Pipeline{}, err
+	}
+	full.Project, full.Key, full.Source, full.Actor, full.Parameters = s.project.ID, "", t.Source, t.Actor, t.Parameters
+	return s.engine.Server.Trigger(ctx, full)
+}
+
+// run runs all parts. When ctx ends, the jobs that run are stopped in order,
+// and then the rest.
+func (s *devServer) run(ctx context.Context, show *console) error {
+	work, stop := context.WithCancel(context.WithoutCancel(ctx))
+	defer stop()
+	after, err := s.db.LastEvent(ctx)
+	if err != nil {
+		return err
+	}
+	g, work := errgroup.WithContext(work)
+	g.Go(func() error { return s.engine.Run(work) })
+	g.Go(func() error { return s.db.Watch(work) })
+	g.Go(func() error { return serve(work, s.agents, door.Handler(s.engine.Door, s.key.Valid)) })
+	g.Go(func() error { return serve(work, s.page, s.handler()) })
+	g.Go(func() error { return show.follow(work, after) })
+	g.Go(func() error { return s.watch(ctx, work) })
+	g.Go(func() error {
+		select {
+		case <-work.Done(): // a part has failed
+			return nil
+		case <-ctx.Done():
+		}
+		signal.Reset() // a second Ctrl-C ends it at once
+		show.stopping()
+		orderly, cancel := context.WithTimeout(work, stopTime)
+		defer cancel()
+		err := s.engine.Scheduler.Interrupt(orderly, "the server was stopped")
+		stop()
+		return err
+	})
+	show.started()
+	err = g.Wait()
+	if errors.Is(err, context.Canceled) && ctx.Err() != nil {
+		return nil
+	}
+	return err
+}
+
+// close closes what open opened.
+func (s *devServer) close() {
+	for _, l := range []net.Listener{s.page, s.agents} {
+		if l != nil {
+			_ = l.Close()
+		}
+	}
+	if s.logs != nil {
+		_ = s.logs.Close()
+	}
+	if s.db != nil {
+		if err := s.db.Close(); err != nil {
+			s.log.Error("close database", "err", err)
+		}
+	}
+}

@@ -1,0 +1,208 @@
+package main
+
+import (
+	"bufio"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/rondo-ci/rondo/ci"
+	"github.com/stretchr/testify/require"
+)
+
+// TestMain makes the test binary the program itself when it is started again,
+// so the tests run real processes and need no build.
+func TestMain(m *testing.M) {
+	if os.Getenv("RONDO_TEST_MAIN") == "1" {
+		main()
+		return
+	}
+	os.Exit(m.Run())
+}
+
+// program returns the program with arguments, ready to start.
+func program(t *testing.T, args ...string) *exec.Cmd {
+	t.Helper()
+	exe, err := os.Executable()
+	require.NoError(t, err)
+	cmd := exec.Command(exe, args...)
+	cmd.Env = append(os.Environ(), "RONDO_TEST_MAIN=1")
+	return cmd
+}
+
+// repo is a git repository for a test.
+type repo struct {
+	t   *testing.T
+	dir string
+}
+
+func newRepo(t *testing.T, config string) repo {
+	r := repo{t, t.TempDir()}
+	r.git("init", "-q", "-b", "main")
+	r.git("config", "user.name", "Test")
+	r.git("config", "user.email", "test@localhost")
+	r.commit("first", map[string]string{".circleci/config.yml": config})
+	return r
+}
+
+func (r repo) git(args ...string) string {
+	r.t.Helper()
+	cmd := exec.Command("git", args...)
+	cmd.Dir = r.dir
+	out, err := cmd.CombinedOutput()
+	require.NoError(r.t, err, "git %v: %s", args, out)
+	return strings.TrimSpace(string(out))
+}
+
+func (r repo) commit(message string, files map[string]string) string {
+	r.t.Helper()
+	for name, content := range files {
+		path := filepath.Join(r.dir, name)
+		require.NoError(r.t, os.MkdirAll(filepath.Dir(path), 0o755))
+		require.NoError(r.t, os.WriteFile(path, []byte(content), 0o755))
+	}
+	r.git("add", "-A")
+	r.git("commit", "-q", "--allow-empty", "-m", message)
+	return r.git("rev-parse", "HEAD")
+}
+
+// server is a running rondo-server dev --json.
+type server struct {
+	t          *testing.T
+	cmd        *exec.Cmd
+	URL, Token string
+	stderr     *os.File
+
+	mu     sync.Mutex
+	events []ci.Event
+	more   chan struct{}
+	ended  chan struct{}
+}
+
+// startServer starts dev on the repository and waits for its first line.
+func startServer(t *testing.T, repo, data string, args ...string) *server {
+	t.Helper()
+	s := &server{t: t, more: make(chan struct{}), ended: make(chan struct{})}
+	s.cmd = program(t, append([]string{"dev", "--json", "--repo", repo, "--data", data, "--listen", "127.0.0.1:0"}, args...)...)
+	out, err := s.cmd.StdoutPipe()
+	require.NoError(t, err)
+	s.stderr, err = os.CreateTemp(t.TempDir(), "stderr")
+	require.NoError(t, err)
+	s.cmd.Stderr = s.stderr
+	require.NoError(t, s.cmd.Start())
+	t.Cleanup(func() { s.kill() })
+	lines := bufio.NewScanner(out)
+	lines.Buffer(nil, 16<<20)
+	require.True(t, lines.Scan(), "no first line; stderr: %s", s.errors())
+	var first struct{ URL, Token string }
+	require.NoError(t, json.Unmarshal(lines.Bytes(), &first))
+	s.URL, s.Token = first.URL, first.Token
+	go func() {
+		defer close(s.ended)
+		for lines.Scan() {
+			var e ci.Event
+			if json.Unmarshal(lines.Bytes(), &e) != nil {
+				continue
+			}
+			s.mu.Lock()
+			s.events = append(s.events, e)
+			close(s.more)
+			s.more = make(chan struct{})
+			s.mu.Unlock()
+		}
+	}()
+	return s
+}
+
+func (s *server) errors() string {
+	b, _ := os.ReadFile(s.stderr.Name())
+	return string(b)
+}
+
+// kill ends the server at once, as a crash would.
+func (s *server) kill() {
+	_ = s.cmd.Process.Kill()
+	_ = s.cmd.Wait()
+}
+
+// stop ends the server as Ctrl-C would and returns its exit code.
+func (s *server) stop() int {
+	s.t.Helper()
+	require.NoError(s.t, s.cmd.Process.Signal(os.Interrupt))
+	done := make(chan struct{})
+	go func() { _ = s.cmd.Wait(); close(done) }()
+	select {
+	case <-done:
+	case <-time.After(60 * time.Second):
+		_ = s.cmd.Process.Signal(syscall.SIGQUIT)
+		s.t.Fatalf("server did not stop; stderr: %s", s.errors())
+	}
+	return s.cmd.ProcessState.ExitCode()
+}
+
+// wait returns the first event that is accepted, from all events so far on.
+func (s *server) wait(what string, accept func(ci.Event) bool) ci.Event {
+	s.t.Helper()
+	timeout := time.After(90 * time.Second)
+	seen := 0
+	for {
+		s.mu.Lock()
+		events, more := s.events[seen:], s.more
+		seen = len(s.events)
+		s.mu.Unlock()
+		for _, e := range events {
+			if accept(e) {
+				return e
+			}
+		}
+		select {
+		case <-more:
+		case <-s.ended:
+			s.t.Fatalf("server ended before %s; stderr: %s", what, s.errors())
+		case <-timeout:
+			s.t.Fatalf("no %s; events: %s; stderr: %s", what, s.trail(), s.errors())
+		}
+	}
+}
+
+func (s *server) trail() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var b strings.Builder
+	for _, e := range s.events {
+		fmt.Fprintf(&b, "\n  %d %s %s %s %s", e.Seq, e.Kind, e.Name, e.Status, e.Reason)
+	}
+	return b.String()
+}
+
+// ended waits for the end of a job or workflow (kind) of that name.
+func (s *server) waitEnd(kind ci.EventKind, name string) ci.Event {
+	s.t.Helper()
+	return s.wait(fmt.Sprintf("%s of %s", kind, name), func(e ci.Event) bool {
+		return e.Kind == kind && e.Name == name && e.Status.Ended()
+	})
+}
+
+// get asks the API and returns status code and body.
+func (s *server) call(method, path, body string) (int, string) {
+	s.t.Helper()
+	req, err := http.NewRequest(method, s.URL+path, strings.NewReader(body))
+	require.NoError(s.t, err)
+	req.Header.Set("Circle-Token", s.Token)
+	req.Header.Set("Content-Type", "application/json")
+	res, err := http.DefaultClient.Do(req)
+	require.NoError(s.t, err)
+	defer res.Body.Close()
+	b, err := io.ReadAll(res.Body)
+	require.NoError(s.t, err)
+	return res.StatusCode, string(b)
+}

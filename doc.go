@@ -1,0 +1,55 @@
+// Package rondo is the root of Rondo, a CI/CD server in Go that runs CircleCI
+// configurations. It holds no code, only the map of the house and the tests
+// that keep the house in order (house_test.go, rules_test.go).
+//
+// # The floors
+//
+//	roof    cmd/rondo-server  cmd/rondo-agent  cmd/rondo  examples/*  bench    here, and only here, rooms meet
+//	rooms   scheduler  vmservice  storage  auth  audit  metrics  proxy         strangers to one another
+//	        ci/config  ci/forge  ci/api  ci/web  ci/agent  ci/...              strangers too
+//	ground  ci    nouns, the pure workflow graph, the Server that conducts     imports the standard library only
+//
+// There are two kinds of arrows: from the roof to rooms, and from rooms to the
+// ground. None runs up, none sideways. What one room needs of another it asks
+// for in words of ci and the standard library, as a small interface or a
+// function value, and cmd puts the two together.
+//
+// # What is where
+//
+//	ci                   project, pipeline, workflow, job, task, event, plan; Server, Store
+//	ci/config            CircleCI YAML 2.0 and 2.1 -> ci.Plan; pure
+//	ci/forge             the border to code hosts: GitHub, a local git folder
+//	ci/agent             the worker: steps, caches, workspaces, tests
+//	ci/api               REST, GraphQL and the agents' door; handlers and Go clients
+//	ci/web               the pages
+//	ci/insights ...      one chapter of the operator's manual each: usage, health, backup, doctor
+//	ci/citest            suites for the interfaces that ci asks for
+//	scheduler            usage queue, run queue, leases; local processes, Nomad, autoscaling
+//	vmservice            one-use machines and layer-cache volumes
+//	storage              logs and files as bytes; memdb and sqldb keep the records, secrets the secrets
+//	auth                 who asks and what they may
+//	audit                the book of who did what
+//	metrics              samples and where they go
+//	proxy                how the installation reaches the network
+//	cmd                  main packages: wiring, read from top to bottom
+//	examples             programs of a few lines that run in the tests
+//	bench                the speed of the whole against its floor
+//
+// # The spine
+//
+// A webhook, a button or a schedule becomes a [ci.Trigger]. [ci.Server] accepts
+// it durably, compiles the configuration into a plan and starts its workflows;
+// state and events are written in one transaction. Everything else follows the
+// events: the scheduler queues tasks and hands them to agents under leases,
+// the pages and the code host learn what became of them. What an agent reports
+// goes back into the workflow, which makes the next events.
+//
+// # How to read on
+//
+// Start with package ci, then look at cmd/rondo-server, where the rooms meet.
+// CONTRIBUTING.md says how to work here; each package says in its first
+// comment what it is, what its nouns are, and what it never does.
+//
+// [ci.Trigger]: https://pkg.go.dev/github.com/rondo-ci/rondo/ci#Trigger
+// [ci.Server]: https://pkg.go.dev/github.com/rondo-ci/rondo/ci#Server
+package rondo

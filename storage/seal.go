@@ -1,0 +1,294 @@
+package storage
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"io/fs"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/klauspost/compress/zstd"
+	"gocloud.dev/blob"
+
+	"github.com/rondo-ci/rondo/ci"
+)
+
+// sealBuffer is how many bytes of all streams together a sealer holds.
+const sealBuffer = 4 << 20
+
+// Run seals the logs of hand-outs that have ended, a while after their last
+// output, and also those that an earlier Run has left; what cannot be sealed
+// is tried again later. It returns nil when ctx ends, and an error as soon as
+// a sync has failed: the process should then end and start anew, since only a
+// new start can find out what the disk really has. Without a bucket there is
+// nothing to seal, and Run only waits for either.
+func (l *Logs) Run(ctx context.Context) error {
+	var tick <-chan time.Time
+	if l.cfg.Bucket != nil {
+		t := time.NewTicker(max(l.cfg.SealAfter/2, time.Second))
+		defer t.Stop()
+		tick = t.C
+		l.sealAll(ctx)
+	}
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-l.failed:
+			return fmt.Errorf("keep logs: %w", l.failure)
+		case <-tick:
+			l.sealAll(ctx)
+		}
+	}
+}
+
+// sealAll seals what is due.
+func (l *Logs) sealAll(ctx context.Context) {
+	due := time.Now().Add(-l.cfg.SealAfter)
+	var names []string
+	err := l.disk.each(func(name string, written time.Time) bool {
+		if strings.HasSuffix(name, logSuffix) && !written.After(due) {
+			names = append(names, name)
+		}
+		return len(names) < 10_000 // the others have their turn next time
+	})
+	if err != nil {
+		l.cfg.Log.Error("look for logs to seal", "error", err)
+	}
+	for _, name := range names {
+		id, ended, err := l.peek(name)
+		if err == nil && ended {
+			err = l.Seal(ctx, id.task, id.epoch)
+		}
+		if ctx.Err() != nil {
+			return
+		}
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			l.cfg.Log.Error("seal log", "task", id.task, "file", name, "error", err)
+		}
+	}
+}
+
+// peek says whose a hot file is and whether it has an end, without reading it.
+func (l *Logs) peek(name string) (id handoutID, ended bool, err error) {
+	f, err := l.disk.open(name)
+	if err != nil {
+		return id, false, err
+	}
+	defer f.Close()
+	size, err := f.Size()
+	if err != nil {
+		return id, false, err
+	}
+	s, nonce, owner, _, err := readHead(f, size)
+	if errors.Is(err, errTorn) {
+		return id, false, nil // whoever uses it next deals with it
+	}
+	if err != nil {
+		return id, false, err
+	}
+	epoch, task, _ := strings.Cut(owner, " ")
+	id.task = ci.TaskID(task)
+	if id.epoch, err = strconv.ParseInt(epoch, 10, 64); err != nil {
+		return id, false, fmt.Errorf("head of file %s: %w", name, err)
+	}
+	if _, _, err = readEnd(f, s, nonce, size); errors.Is(err, errTorn) {
+		return id, false, nil
+	}
+	return id, err == nil, err
+}
+
+// Seal moves the log of a hand-out that has ended to the bucket now, and
+// returns when it is there and the hot file is removed. A crash at any point
+// between leaves one of them or both, which are the same. One that has not
+// ended is [ci.ErrConflict]; one that is sealed, or of which there is nothing,
+// is no error. Without a bucket it does nothing.
+func (l *Logs) Seal(ctx context.Context, task ci.TaskID, epoch int64) error {
+	err := checkKey(ci.LogKey{Task: task, Epoch: epoch})
+	if err == nil && l.cfg.Bucket != nil {
+		err = l.seal(ctx, handoutID{task, epoch})
+	}
+	if err != nil {
+		return fmt.Errorf("seal logs of task %.100q epoch %d: %w", task, epoch, err)
+	}
+	return nil
+}
+
+func (l *Logs) seal(ctx context.Context, id handoutID) error {
+	h, err := l.acquire(id)
+	if err != nil {
+		return err
+	}
+	defer l.release(h)
+	h.sealing.Lock()
+	defer h.sealing.Unlock()
+	if err := l.ready(ctx, h, false); err != nil {
+		return err
+	}
+	hot, sealed, over := h.state() // does not change under h.sealing, once over
+	switch {
+	case !over:
+		return fmt.Errorf("it has not ended: %w", ci.ErrConflict)
+	case sealed != nil:
+		return l.disk.remove(id.fileName()) // in case that it was left before
+	case hot == nil:
+		return nil
+	}
+	sealed, err = l.openSealed(ctx, id)
+	if err != nil && !errors.Is(err, ErrCorrupt) {
+		return err
+	}
+	if !covers(sealed, hot) {
+		if sealed, err = l.pack(ctx, id, hot); err != nil {
+			return err
+		}
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.retire(sealed)
+	return l.disk.remove(hot.name)
+}
+
+// covers says whether a sealed log has all that the hot file has: then it was
+// sealed before, and the server died before it could remove the file. (The
+// file may also have less: somebody wrote to a hand-out that had long been
+// sealed, while the bucket could not be asked. The sealed log is then the
+// true one.)
+func covers(s *sealedLog, h *hotFile) bool {
+	if s == nil {
+		return false
+	}
+	for step, stream := range h.streams {
+		if s.size(step) < stream.size {
+			return false
+		}
+	}
+	return true
+}
+
+// pack writes the object.
+func (l *Logs) pack(ctx context.Context, id handoutID, h *hotFile) (*sealedLog, error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	zw, err := newEncoder()
+	if err != nil {
+		return nil, err
+	}
+	defer zw.Close()
+	key := sealedKey(id)
+	w, err := l.cfg.Bucket.NewWriter(ctx, key, &blob.WriterOptions{
+		ContentType: "application/octet-stream", DisableContentTypeDetection: true,
+		BufferSize: 1 << 20, MaxConcurrency: 1,
+	})
+	if err != nil {
+		return nil, err
+	}
+	p := &packer{
+		w: w, zw: zw, log: &sealedLog{key: key, blocks: map[int][]block{}}, parts: map[int][]byte{},
+	}
+	if err := p.pack(h); err != nil {
+		cancel() // so that closing does not make the object
+		_ = w.Close()
+		return nil, err
+	}
+	if err := w.Close(); err != nil {
+		return nil, err
+	}
+	return p.log, nil
+}
+
+// A packer makes a sealed log of a hot file in one pass.
+type packer struct {
+	w     *blob.Writer
+	zw    *zstd.Encoder
+	log   *sealedLog
+	order []int // the step of each block
+	pos   int64
+	parts map[int][]byte // of each step: what is not yet in a block
+	held  int            // bytes in parts
+	spare []byte         // for the next part
+	buf   []byte
+}
+
+func (p *packer) pack(h *hotFile) error {
+	_, _, _, start, err := readHead(h.f, h.size)
+	if err != nil {
+		return err
+	}
+	err = scan(h.f, h.seed, start, h.size, func(f frame, payload []byte) error {
+		if f.kind != kindData {
+			return nil
+		}
+		if size := p.log.size(f.step) + int64(len(p.parts[f.step])); size != f.offset {
+			return fmt.Errorf("step %d goes on at %d instead of %d: %w", f.step, f.offset, size, ErrCorrupt)
+		}
+		return p.add(f.step, payload)
+	})
+	if err != nil {
+		return fmt.Errorf("hot file: %w", err)
+	}
+	if err := p.flushAll(); err != nil {
+		return err
+	}
+	for step, s := range h.streams {
+		if p.log.size(step) != s.size {
+			return fmt.Errorf("hot file has %d bytes of step %d instead of %d: %w", p.log.size(step), step, s.size, ErrCorrupt)
+		}
+	}
+	_, err = p.w.Write(appendSealed(p.log, p.order))
+	return err
+}
+
+// add takes more of a step's stream.
+func (p *packer) add(step int, data []byte) error {
+	for len(data) > 0 {
+		part, ok := p.parts[step]
+		if !ok {
+			part, p.spare = p.spare, nil
+		}
+		n := min(len(data), blockSize-len(part))
+		p.parts[step] = append(part, data[:n]...)
+		p.held += n
+		data = data[n:]
+		if len(part)+n == blockSize {
+			if err := p.flush(step); err != nil {
+				return err
+			}
+		}
+	}
+	if p.held > sealBuffer {
+		return p.flushAll()
+	}
+	return nil
+}
+
+// flush writes what is held of a step as a block.
+func (p *packer) flush(step int) error {
+	part := p.parts[step]
+	p.buf = p.zw.EncodeAll(part, p.buf[:0])
+	if _, err := p.w.Write(p.buf); err != nil {
+		return err
+	}
+	p.order = append(p.order, step)
+	p.pos = p.log.add(step, block{
+		pos: p.pos, raw: len(part), size: len(p.buf), sum: crc32.Checksum(part, castagnoli),
+	})
+	p.held -= len(part)
+	delete(p.parts, step)
+	p.spare = part[:0]
+	return nil
+}
+
+func (p *packer) flushAll() error {
+	for step, part := range p.parts {
+		if len(part) > 0 {
+			if err := p.flush(step); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}

@@ -1,0 +1,276 @@
+package sqldb
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+)
+
+// A writer lets one caller after the other write over one connection. While a
+// transaction is being synced to the disk others arrive; they then share the
+// next transaction. It is passed from hand to hand: each caller does its part
+// on its own goroutine and hands on to who waits; whoever finds no one waiting
+// commits for all.
+type writer struct {
+	conn       *sql.Conn
+	statements *statements
+	// report is told of the outcome of every commit, with the number of the
+	// newest event in it (0: none).
+	report func(newest uint64, err error)
+
+	mu      sync.Mutex
+	busy    bool            // someone has the turn
+	waiting []chan struct{} // closed to give the turn
+	closed  bool
+
+	// The rest belongs to whoever has the turn.
+	open    *batch // the transaction that is passed on; nil if none is open
+	stopped error  // why nothing can be written any more
+}
+
+// A batch is one transaction with the callers that share it.
+type batch struct {
+	size   int
+	newest uint64        // event
+	done   chan struct{} // closed when it is committed or lost
+	err    error         // set before done is closed
+}
+
+// maxBatch bounds how long the first caller of a batch waits for the last.
+const maxBatch = 64
+
+var (
+	// errClosed is returned by calls after Close.
+	errClosed = errors.New("database is closed")
+	// errAbandoned is why the part of a caller is undone who did not return.
+	errAbandoned = errors.New("a change did not return")
+)
+
+// A tx is what a caller sees of the open transaction.
+type tx struct {
+	*statements
+	newest uint64 // event that was written
+}
+
+func newWriter(conn *sql.Conn, report func(uint64, error)) *writer {
+	return &writer{conn: conn, statements: newStatements(conn.PrepareContext), report: report}
+}
+
+// do runs fn in a transaction and returns when that is durable. Waiting for
+// the turn ends with ctx; what has begun is carried through. Even when fn
+// returned an error the answer waits for the transaction, for fn may have
+// seen what others in it wrote.
+func (w *writer) do(ctx context.Context, fn func(*tx) error) (err error) {
+	if err := w.enter(ctx); err != nil {
+		return err
+	}
+	b, err := w.begin()
+	if err != nil {
+		w.pass()
+		return err
+	}
+	returned := false
+	defer func() {
+		if !returned { // a panic or a runtime.Goexit; nobody waits for the answer
+			w.undo(b, errAbandoned)
+			w.leave(b)
+		}
+	}()
+	t := &tx{statements: w.statements}
+	err = fn(t)
+	returned = true
+	if err != nil {
+		w.undo(b, err)
+	} else {
+		b.newest = max(b.newest, t.newest)
+	}
+	w.leave(b)
+	<-b.done
+	if b.err != nil {
+		return b.err
+	}
+	return err
+}
+
+// enter waits for the turn.
+func (w *writer) enter(ctx context.Context) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	w.mu.Lock()
+	if !w.busy {
+		w.busy = true
+		w.mu.Unlock()
+		return nil
+	}
+	turn := make(chan struct{})
+	w.waiting = append(w.waiting, turn)
+	w.mu.Unlock()
+	select {
+	case <-turn:
+		return nil
+	case <-ctx.Done():
+	}
+	w.mu.Lock()
+	i := slices.Index(w.waiting, turn)
+	if i >= 0 {
+		w.waiting = slices.Delete(w.waiting, i, i+1)
+	}
+	w.mu.Unlock()
+	if i < 0 { // given the turn in the same moment
+		w.settle()
+	}
+	return ctx.Err()
+}
+
+// pass gives the turn to who waits longest.
+func (w *writer) pass() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if !w.give() {
+		w.busy = false
+	}
+}
+
+// give gives the turn to who waits longest, if anyone waits. w.mu is held.
+func (w *writer) give() bool {
+	if len(w.waiting) == 0 {
+		return false
+	}
+	close(w.waiting[0])
+	w.waiting = w.waiting[1:]
+	return true
+}
+
+// begin joins the open transaction or begins one. The first caller of a
+// transaction needs no savepoint: to undo its part is to undo all.
+func (w *writer) begin() (*batch, error) {
+	w.mu.Lock()
+	closed := w.closed
+	w.mu.Unlock()
+	switch {
+	case closed:
+		return nil, errClosed
+	case w.stopped != nil:
+		return nil, w.stopped
+	case w.open != nil:
+		b := w.open
+		if err := w.run(beginPart); err != nil {
+			w.lose(b, err)
+			w.finish(b, b.err)
+			return nil, b.err
+		}
+		b.size++
+		return b, nil
+	}
+	if err := w.run(beginAll); err != nil {
+		_ = w.run(undoAll) // in case an earlier one could not be ended
+		if err = w.run(beginAll); err != nil {
+			return nil, fmt.Errorf("begin transaction: %w", explain(err))
+		}
+	}
+	w.open = &batch{size: 1, done: make(chan struct{})}
+	return w.open, nil
+}
+
+// undo takes back the part of the caller who has the turn. SQLite ends the
+// whole transaction by itself after some errors (a full disk is one); then
+// everyone's part is lost.
+func (w *writer) undo(b *batch, cause error) {
+	if b.size == 1 {
+		_ = w.run(undoAll) // fails only if it is undone already
+		w.finish(b, nil)
+		return
+	}
+	if err := w.run(undoPart); err != nil {
+		w.lose(b, errors.Join(cause, err))
+	}
+}
+
+// lose marks the batch as lost.
+func (w *writer) lose(b *batch, cause error) {
+	_ = w.run(undoAll)
+	b.err = fmt.Errorf("shared transaction was undone: %w", explain(cause))
+}
+
+// leave ends the caller's part of the batch and gives up the turn.
+func (w *writer) leave(b *batch) {
+	if b == w.open && b.err == nil && b.size > 1 {
+		if err := w.run(endPart); err != nil {
+			w.lose(b, err)
+		}
+	}
+	w.settle()
+}
+
+// settle gives up the turn. An open transaction goes to the next who waits;
+// without one, or when it has grown long, it is committed first.
+func (w *writer) settle() {
+	if b := w.open; b != nil {
+		if b.err == nil && b.size < maxBatch {
+			w.mu.Lock()
+			given := w.give()
+			w.mu.Unlock()
+			if given {
+				return
+			}
+		}
+		w.end()
+	}
+	w.pass()
+}
+
+// end ends the open transaction, if there is one.
+func (w *writer) end() {
+	b := w.open
+	if b == nil {
+		return
+	}
+	if b.err == nil {
+		b.err = w.commit(b.newest)
+	}
+	w.finish(b, b.err)
+}
+
+// commit makes the open transaction durable.
+func (w *writer) commit(newest uint64) error {
+	err := w.run(endAll)
+	if err != nil {
+		_ = w.run(undoAll)
+		err = fmt.Errorf("commit: %w", explain(err))
+		if isSyncFailure(err) {
+			err = fmt.Errorf("%w (whether it was kept is unknown)", err)
+			w.stopped = err
+		}
+	}
+	w.report(newest, err)
+	return err
+}
+
+// finish tells all callers of the batch how it ended.
+func (w *writer) finish(b *batch, err error) {
+	w.open = nil
+	b.err = err
+	close(b.done)
+}
+
+// run runs a statement without arguments. It is never interrupted.
+func (w *writer) run(statement string) error {
+	_, err := w.statements.exec(context.Background(), statement)
+	return err
+}
+
+// close lets writes under way end and forbids others. It reports whether it
+// was the first to close.
+func (w *writer) close() bool {
+	_ = w.enter(context.Background())
+	w.mu.Lock()
+	first := !w.closed
+	w.closed = true
+	w.mu.Unlock()
+	w.settle()
+	return first
+}
