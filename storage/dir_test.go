@@ -46,7 +46,7 @@ func TestDirLikeMemory(t *testing.T) {
 			require.Equal(t, gcerrors.Code(werr), gcerrors.Code(gerr), "%v against %v", werr, gerr)
 			require.Empty(t, cmp.Diff(want, got))
 		}
-		for range rapid.IntRange(1, 30).Draw(rt, "operations") {
+		for range rapid.IntRange(1, 12).Draw(rt, "operations") {
 			key := rapid.SampledFrom(keys).Draw(rt, "key")
 			data := rapid.SliceOfN(rapid.Byte(), 0, 10).Draw(rt, "data")
 			once := rapid.Bool().Draw(rt, "once")
@@ -111,12 +111,12 @@ func pages(ctx context.Context, b *blob.Bucket, opts blob.ListOptions, size int)
 func TestP9_OneWinner(t *testing.T) {
 	dir := t.TempDir()
 	buckets := []*blob.Bucket{openDir(t, dir), openDir(t, dir)}
-	for round := range 20 {
+	for round := range 6 {
 		key := fmt.Sprintf("a/%d/b/c", round%3)
 		var wins atomic.Int32
 		var winner string
 		var wg sync.WaitGroup
-		for i := range 10 {
+		for i := range 6 {
 			wg.Go(func() {
 				data := strings.Repeat(fmt.Sprint(i), 1000)
 				err := buckets[i%2].WriteAll(t.Context(), key, []byte(data), &blob.WriterOptions{IfNotExist: true})

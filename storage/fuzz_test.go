@@ -145,4 +145,3 @@ func FuzzNames(f *testing.F) {
 }
 
 const tame = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._!/"
-

@@ -16,7 +16,7 @@ func TestLogsInMemory(t *testing.T) {
 
 func TestLogsInFolder(t *testing.T) {
 	storagetest.TestLogs(t, func(t *testing.T) *storage.Logs {
-		logs, err := storage.OpenLogs(t.TempDir(), storage.LogsConfig{MaxOpen: 50})
+		logs, err := storage.OpenLogs(t.TempDir(), storage.LogsConfig{MaxOpen: 20})
 		require.NoError(t, err)
 		return logs
 	})

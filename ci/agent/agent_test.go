@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -112,12 +113,12 @@ func TestRunStep(t *testing.T) {
 func TestP6_RecordBeforeRun(t *testing.T) {
 	s := new(agenttest.Server)
 	dir := t.TempDir()
-	var puts int
+	var puts atomic.Int32
 	s.Fault = func(method string) error {
 		if method != "PutStep" {
 			return nil
 		}
-		if puts++; puts < 4 {
+		if puts.Add(1) < 4 {
 			_, err := os.Stat(dir + "/ran")
 			require.ErrorIs(t, err, os.ErrNotExist)
 			return fmt.Errorf("network down")

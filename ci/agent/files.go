@@ -180,7 +180,7 @@ func size(n int64) string {
 
 // fetchTimings gets the tests of an earlier run for the tool, beside the
 // steps, if the job has several nodes to deal tests out to.
-func (s *session) fetchTimings() {
+func (s *session) fetchTimings(ctx context.Context) {
 	if s.work.Task.Total < 2 {
 		return
 	}
@@ -190,10 +190,10 @@ func (s *session) fetchTimings() {
 	}
 	s.beside.Go(func() {
 		defer func() { _ = os.Remove(s.place.Find(pending)) }()
-		ctx, stop := context.WithTimeout(s.lease.ctx, 10*time.Second)
+		ctx, stop := context.WithTimeout(ctx, 10*time.Second)
 		defer stop()
 		tests, err := s.agent.door.Timings(ctx, s.lease.lease)
-		if err != nil {
+		if err != nil && ctx.Err() == nil {
 			s.agent.cfg.Log.Warn("get timings of tests", "task", s.work.Lease.Task, "err", err)
 			return
 		}

@@ -21,6 +21,7 @@ type step struct {
 	// step ends before.
 	early *time.Timer
 	ready sync.WaitGroup
+	once  sync.Once
 }
 
 // newStep returns a step and starts to send its output.
@@ -75,13 +76,15 @@ func (st *step) put(record ci.Step) error {
 }
 
 // end ends the step. Its last output and its last record are sent while the
-// job goes on.
+// job goes on. Only the first end counts.
 func (st *step) end(r result) {
-	_ = st.out.Close()
-	st.record.Status, st.record.ExitCode = r.status, r.code
-	st.record.Reason = st.s.secrets.String(r.reason)
-	st.record.Stopped = time.Now().UTC()
-	st.stream.Close() // send reads the record after this
+	st.once.Do(func() {
+		_ = st.out.Close()
+		st.record.Status, st.record.ExitCode = r.status, r.code
+		st.record.Reason = st.s.secrets.String(r.reason)
+		st.record.Stopped = time.Now().UTC()
+		st.stream.Close() // send reads the record after this
+	})
 }
 
 // send sends the output of the step, and when that is acknowledged, the record

@@ -77,7 +77,16 @@ func (s *session) run(ctx context.Context, cancel context.CancelCauseFunc) (ci.R
 	})
 	defer unhook()
 
-	s.inPlace(ctx)
+	if p, ok := s.open(ctx); ok {
+		// Removing files may take a while; nobody need wait for that to learn
+		// the outcome.
+		defer func() {
+			if err := p.Close(); err != nil {
+				s.agent.cfg.Log.Error("clean up after task", "task", s.work.Lease.Task, "err", err)
+			}
+		}()
+		s.inPlace(ctx, p)
+	}
 	s.beside.Wait()
 	if s.lease.ctx.Err() != nil {
 		return ci.Report{}, context.Cause(s.lease.ctx)
@@ -92,32 +101,26 @@ func (s *session) run(ctx context.Context, cancel context.CancelCauseFunc) (ci.R
 	})
 }
 
-// inPlace opens the place, runs the steps in it and leaves nothing behind.
-func (s *session) inPlace(ctx context.Context) {
-	p, ok := s.open(ctx)
-	if !ok {
-		return
-	}
-	defer func() {
-		if err := p.Close(); err != nil {
-			s.agent.cfg.Log.Error("clean up after task", "task", s.work.Lease.Task, "err", err)
-		}
-	}()
+// inPlace runs the steps in the place and leaves no process behind.
+func (s *session) inPlace(ctx context.Context, p place.Place) {
 	// Kill at once, not when the step that runs has noticed.
 	unhook := context.AfterFunc(s.lease.ctx, func() { _ = p.Kill() })
 	defer unhook()
+	running, stop := context.WithCancel(s.lease.ctx)
 	if ctx.Err() == nil {
-		s.fetchTimings()
+		s.fetchTimings(running)
 	}
 	s.steps(ctx)
+	stop()
 	s.stopBackground()
-	if err := p.Kill(); err != nil {
-		s.agent.cfg.Log.Error("stop task", "task", s.work.Lease.Task, "err", err)
-	}
-	for _, l := range s.left {
-		l.close()
-	}
-	// Records may still need the folder of the place.
+	s.beside.Go(func() { // while the last records are on their way
+		if err := p.Kill(); err != nil {
+			s.agent.cfg.Log.Error("stop task", "task", s.work.Lease.Task, "err", err)
+		}
+		for _, l := range s.left {
+			l.close()
+		}
+	})
 	s.beside.Wait()
 }
 

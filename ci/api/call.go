@@ -29,6 +29,8 @@ type call struct {
 	w  http.ResponseWriter
 	r  *http.Request
 	by ci.Actor
+	// checked is when Auth was asked last.
+	checked time.Time
 	// projects are those read so far; one list names the same ones often.
 	projects map[ci.ProjectID]ci.Project
 }
@@ -72,8 +74,19 @@ func (c *call) authenticate(route route) error {
 	if errors.Is(err, ci.ErrDenied) || errors.Is(err, ci.ErrNotFound) {
 		return refuse(http.StatusUnauthorized, "You must log in first.")
 	}
-	c.by = by
+	c.by, c.checked = by, time.Now()
 	return err
+}
+
+// still reports whether a stream may go on: a token that was taken back must
+// not see what happens later. Auth is asked at most once a second.
+func (c *call) still() bool {
+	if time.Since(c.checked) < time.Second {
+		return true
+	}
+	by, err := c.cfg.Auth(c.r, token(c.r))
+	c.checked = time.Now()
+	return err == nil && by == c.by
 }
 
 // token returns the token of a request, from the first of the places where

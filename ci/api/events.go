@@ -30,6 +30,9 @@ func (c *call) events() (any, error) {
 	}
 	e := c.startEvents()
 	defer e.stop()
+	if c.r.Method == http.MethodHead {
+		return written, nil
+	}
 	if e.send("hello", after, []byte("{}")) != nil {
 		return written, nil
 	}
@@ -44,6 +47,9 @@ func (c *call) events() (any, error) {
 		if !ok {
 			e.pass(event.Seq)
 			continue
+		}
+		if !c.still() {
+			return written, nil
 		}
 		data, err := json.Marshal(event)
 		if err != nil {

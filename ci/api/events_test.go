@@ -8,12 +8,14 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
 
 	"github.com/rondo-ci/rondo/ci"
+	"github.com/rondo-ci/rondo/ci/api"
 )
 
 // An sse is one server-sent event.
@@ -168,4 +170,38 @@ func TestP8_LogEventsResume(t *testing.T) {
 		r.Header.Set("Accept", "text/event-stream")
 		r.Header.Set("Last-Event-ID", "x")
 	}).StatusCode)
+}
+
+func TestStreamsEndWithTheToken(t *testing.T) {
+	var revoked atomic.Bool
+	w := newWorld(t, func(c *api.Config) {
+		auth := c.Auth
+		c.Auth = func(r *http.Request, given string) (ci.Actor, error) {
+			if revoked.Load() {
+				return ci.Actor{}, ci.ErrDenied
+			}
+			return auth(r, given)
+		}
+	})
+	ctx := context.Background()
+	l := w.run(w.workflow(w.trigger(ci.Trigger{})), "build", 0)
+	events, _ := w.stream("/rondo/events", "")
+	_, ok := events()
+	require.True(t, ok)
+	output, _ := w.stream("/rondo/log?task="+string(l.Task), "")
+	key := ci.LogKey{Task: l.Task, Epoch: 1}
+	_, err := w.logs.Append(ctx, key, 0, []byte("a"))
+	require.NoError(t, err)
+	e, ok := output()
+	require.True(t, ok)
+	require.Equal(t, `"a"`, e.data)
+	revoked.Store(true)
+	time.Sleep(1100 * time.Millisecond)
+	_, err = w.logs.Append(ctx, key, 1, []byte("secret"))
+	require.NoError(t, err)
+	w.report(l, ci.Failed, "secret")
+	_, ok = output()
+	require.False(t, ok)
+	_, ok = events()
+	require.False(t, ok)
 }

@@ -147,6 +147,9 @@ func (c *call) followLog(key ci.LogKey, offset, limit int64) (any, error) {
 		if err != nil {
 			return written, cutOff(c.w, err)
 		}
+		if !c.still() {
+			return written, cutOff(c.w, nil)
+		}
 		if limit > 0 && int64(len(chunk)) > limit {
 			chunk = chunk[:limit]
 		}
@@ -191,6 +194,9 @@ func (c *call) logEvents(key ci.LogKey, offset int64) (any, error) {
 	for chunk, err := range c.logs.Follow(c.r.Context(), key, offset) {
 		if err != nil {
 			return written, err
+		}
+		if !c.still() {
+			return written, nil
 		}
 		text := append(held, chunk...)
 		n := wholeRunes(text)

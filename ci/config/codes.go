@@ -16,7 +16,7 @@ func Explain(code string) string {
 		head, body, _ := strings.Cut(strings.TrimPrefix(page, "= "), "\n")
 		name, title, _ := strings.Cut(head, " ")
 		if strings.EqualFold(name, code) {
-			return name + ": " + title + "\n\n" + strings.TrimSpace(body) + "\n"
+			return name + ": " + title + "\n\n" + strings.Trim(body, "\n") + "\n"
 		}
 	}
 	return ""

@@ -151,6 +151,9 @@ func (c *compiler) fail(at *node, code, format string, args ...any) *Error {
 // times has its mistakes once.
 func (c *compiler) add(e *Error) {
 	c.failures++
+	if c.failures > 100*maxErrors { // the same few, again and again
+		c.dead = true
+	}
 	key := fmt.Sprintf("%s\x00%p\x00%d\x00%d\x00%s", e.Code, e.src, e.Line, e.Col, e.Message)
 	if c.seen[key] {
 		return

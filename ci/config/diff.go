@@ -137,27 +137,36 @@ func (d *differ) steps(a, b []ci.StepSpec) {
 		d.line(2, "~ %d steps are now %d others", len(x), len(y))
 		return
 	}
-	common := make([][]int, len(x)+1) // length of the common part of the rests
+	s, t := titles(a), titles(b)
+	alike := func(i, j int) int {
+		switch {
+		case x[i] == y[j]:
+			return 3
+		case s[i] == t[j]:
+			return 2
+		}
+		return 0
+	}
+	common := make([][]int, len(x)+1) // likeness of the rests
 	for i := range common {
 		common[i] = make([]int, len(y)+1)
 	}
 	for i := len(x) - 1; i >= 0; i-- {
 		for j := len(y) - 1; j >= 0; j-- {
-			if x[i] == y[j] {
-				common[i][j] = common[i+1][j+1] + 1
-			} else {
-				common[i][j] = max(common[i+1][j], common[i][j+1])
+			common[i][j] = max(common[i+1][j], common[i][j+1])
+			if likeness := alike(i, j); likeness > 0 {
+				common[i][j] = max(common[i][j], common[i+1][j+1]+likeness)
 			}
 		}
 	}
 	i, j := 0, 0
 	for i < len(x) || j < len(y) {
 		switch {
-		case i < len(x) && j < len(y) && x[i] == y[j]:
-			i, j = i+1, j+1
-		case i < len(x) && j < len(y) && a[i].Kind == b[j].Kind && stepTitle(a[i]) == stepTitle(b[j]):
-			d.line(2, "~ step %s", stepTitle(a[i]))
-			d.properties(3, a[i], b[j])
+		case i < len(x) && j < len(y) && alike(i, j) > 0 && common[i][j] == common[i+1][j+1]+alike(i, j):
+			if x[i] != y[j] {
+				d.line(2, "~ step %s", stepTitle(a[i]))
+				d.properties(3, a[i], b[j])
+			}
 			i, j = i+1, j+1
 		case j == len(y) || i < len(x) && common[i+1][j] >= common[i][j+1]:
 			d.line(2, "- step %s", stepTitle(a[i]))
@@ -177,6 +186,14 @@ func stepTexts(steps []ci.StepSpec) []string {
 			text = nil
 		}
 		out[i] = string(text)
+	}
+	return out
+}
+
+func titles(steps []ci.StepSpec) []string {
+	out := make([]string, len(steps))
+	for i, s := range steps {
+		out[i] = stepTitle(s)
 	}
 	return out
 }

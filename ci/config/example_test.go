@@ -109,7 +109,7 @@ func ExampleExplain() {
 	// Output:
 	// CFG004: an anchor contains itself
 	//
-	// a: &a
+	//     a: &a
 	//       b: *a        a would be endless
 }
 

@@ -69,7 +69,7 @@ func (c *compiler) job(d *declaration, name string, params map[string]*node, pre
 	if e := firstField(body, base, "environment"); e != nil {
 		fields = append(fields, field{text("environment", e), environmentList(env, e)})
 	}
-	steps := c.jobSteps(body, typ, name, inside, pre, post)
+	steps := c.jobSteps(body, typ, name, inside, pre, post, at)
 	if c.failures > before || c.dead {
 		return nil
 	}
@@ -133,11 +133,11 @@ func (c *compiler) checkKinds(fields []field, typ, name string, at *node) {
 var jobTypes = []string{"build", "approval", "no-op", "release", "lock", "unlock"}
 
 // jobSteps expands the steps of a job, between those of the workflow.
-func (c *compiler) jobSteps(body *node, typ, name string, sc *scope, pre, post []*node) *node {
+func (c *compiler) jobSteps(body *node, typ, name string, sc *scope, pre, post []*node, at *node) *node {
 	f := body.field("steps")
 	if f.key == nil {
 		if typ == "build" {
-			c.fail(body, "CFG011", "[#/jobs/%s] required key [steps] not found", name)
+			c.fail(at, "CFG011", "[#/jobs/%s] required key [steps] not found", name)
 		}
 		return nil
 	}

@@ -92,7 +92,7 @@ func (c *compiler) expand(n *node, sc *scope) *node {
 
 // key expands the key of a map, which stays a text whatever it names.
 func (c *compiler) key(k *node, sc *scope) *node {
-	if !k.template {
+	if !k.template || c.legacy {
 		return k
 	}
 	v := c.render(k, sc)

@@ -69,14 +69,20 @@ func (c *compiler) compile(root *node) {
 		c.fail(c.workflows[1].key, "CFG057", "a setup configuration may run one workflow, found: %d", len(c.workflows))
 	}
 	c.checkOrbs(root)
-	if len(c.errs) > 0 || c.stopped() {
+	if c.stopped() {
 		return
 	}
 	c.nameJobs()
 	for _, w := range c.workflows {
 		c.within("Error calling workflow: '"+w.name+"'", func() { c.connect(w) })
 	}
-	if len(c.errs) > 0 || c.stopped() {
+	if c.stopped() {
+		return
+	}
+	if len(c.errs) > 0 { // the rest of the mistakes
+		for _, w := range c.workflows {
+			c.specs(w)
+		}
 		return
 	}
 	c.lint(root)

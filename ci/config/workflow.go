@@ -178,14 +178,15 @@ func (c *compiler) invoke(w *workflow, name string, key, body *node) {
 		return
 	}
 	cells, alias, ok := c.matrix(name, matrix, body)
-	if !ok {
-		return
-	}
 	if alias == "" {
 		alias = name
 		if n := body.get("name"); n != nil && !n.template && n.str() != "" {
 			alias = n.str()
 		}
+	}
+	if !ok {
+		w.noteMatrix(alias, 0)
+		return
 	}
 	for _, values := range cells {
 		if c.stopped() {
@@ -222,6 +223,9 @@ func (c *compiler) cell(w *workflow, name string, key, body *node, sc *scope, va
 		k.job = c.callJob(k, args, body, sc)
 	})
 	if k.typ != "approval" && k.job == nil {
+		// Others may require it, which is no further mistake.
+		k.job = &compiledJob{body: mapping(nil, key), at: key}
+		w.calls = append(w.calls, k)
 		return
 	}
 	if c.legacy && slices.ContainsFunc(w.calls, k.repeats) {

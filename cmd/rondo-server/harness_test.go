@@ -206,3 +206,100 @@ func (s *server) call(method, path, body string) (int, string) {
 	require.NoError(s.t, err)
 	return res.StatusCode, string(b)
 }
+
+// pipeline is what the API says of one.
+type pipeline struct {
+	ID    string
+	State string
+	VCS   struct{ Branch, Revision string }
+}
+
+// pipelines lists all pipelines, newest first.
+func (s *server) pipelines() []pipeline {
+	s.t.Helper()
+	var all []pipeline
+	token := ""
+	for {
+		code, body := s.call("GET", "/api/v2/pipeline?page-token="+token, "")
+		require.Equal(s.t, http.StatusOK, code, body)
+		var page struct {
+			Items []pipeline
+			Next  string `json:"next_page_token"`
+		}
+		require.NoError(s.t, json.Unmarshal([]byte(body), &page))
+		all = append(all, page.Items...)
+		if token = page.Next; token == "" {
+			return all
+		}
+	}
+}
+
+// workflowStatuses returns the statuses of the pipeline's workflows.
+func (s *server) workflowStatuses(id string) []ci.Status {
+	s.t.Helper()
+	code, body := s.call("GET", "/api/v2/pipeline/"+id+"/workflow", "")
+	require.Equal(s.t, http.StatusOK, code, body)
+	var page struct{ Items []struct{ Status ci.Status } }
+	require.NoError(s.t, json.Unmarshal([]byte(body), &page))
+	var list []ci.Status
+	for _, w := range page.Items {
+		list = append(list, w.Status)
+	}
+	return list
+}
+
+// eventually waits until the condition holds.
+func (s *server) eventually(what string, holds func() bool) {
+	s.t.Helper()
+	for end := time.Now().Add(120 * time.Second); !holds(); time.Sleep(50 * time.Millisecond) {
+		if time.Now().After(end) {
+			s.t.Fatalf("not in time: %s; events: %s; stderr: %s", what, s.trail(), s.errors())
+		}
+	}
+}
+
+// job is what the API says of one.
+type job struct {
+	ID     string
+	Name   string
+	Status ci.Status
+}
+
+// jobs lists the jobs of the pipeline's workflows.
+func (s *server) jobs(id string) []job {
+	s.t.Helper()
+	code, body := s.call("GET", "/api/v2/pipeline/"+id+"/workflow", "")
+	require.Equal(s.t, http.StatusOK, code, body)
+	var workflows struct{ Items []struct{ ID string } }
+	require.NoError(s.t, json.Unmarshal([]byte(body), &workflows))
+	var all []job
+	for _, w := range workflows.Items {
+		code, body := s.call("GET", "/api/v2/workflow/"+w.ID+"/job", "")
+		require.Equal(s.t, http.StatusOK, code, body)
+		var page struct{ Items []job }
+		require.NoError(s.t, json.Unmarshal([]byte(body), &page))
+		all = append(all, page.Items...)
+	}
+	return all
+}
+
+// steps lists the steps of one node of a job.
+func (s *server) steps(job string, node int) []ci.Step {
+	s.t.Helper()
+	code, body := s.call("GET", "/api/v2/rondo/job/"+job+"/steps", "")
+	require.Equal(s.t, http.StatusOK, code, body)
+	var page struct {
+		Items []struct{ Steps []ci.Step }
+	}
+	require.NoError(s.t, json.Unmarshal([]byte(body), &page))
+	require.Greater(s.t, len(page.Items), node, body)
+	return page.Items[node].Steps
+}
+
+// log returns the whole output of a step.
+func (s *server) log(job string, node, step int) string {
+	s.t.Helper()
+	code, body := s.call("GET", fmt.Sprintf("/api/v2/rondo/log?task=%s.%d&step=%d", job, node, step), "")
+	require.Equal(s.t, http.StatusOK, code, body)
+	return body
+}

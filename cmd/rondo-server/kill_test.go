@@ -1,10 +1,12 @@
 package main
 
 import (
+	"crypto/sha256"
 	"fmt"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -47,11 +49,14 @@ workflows: {main: {jobs: [work]}}
 	data := filepath.Join(t.TempDir(), "data")
 	s := startServer(t, r.dir, data)
 	commits := 0
+	want := map[string]int{"main@" + r.git("rev-parse", "HEAD"): 1}
 	for kill := range kills {
 		if commits < 20 {
 			commits++
-			r.git("checkout", "-q", "-b", fmt.Sprintf("branch-%d", commits))
-			r.commit(fmt.Sprintf("commit %d", commits), map[string]string{"n": strconv.Itoa(commits)})
+			branch := fmt.Sprintf("branch-%d", commits)
+			r.git("checkout", "-q", "-b", branch)
+			sha := r.commit(fmt.Sprintf("commit %d", commits), map[string]string{"n": strconv.Itoa(commits)})
+			want[branch+"@"+sha] = 1
 		}
 		time.Sleep(time.Duration(rand.IntN(300)) * time.Millisecond)
 		if agents := children(s.cmd.Process.Pid); kill%2 == 1 && len(agents) > 0 {
@@ -61,14 +66,51 @@ workflows: {main: {jobs: [work]}}
 		s.kill()
 		s = startServer(t, r.dir, data)
 	}
-	// The ref watch of a restarted server finds the commits made meanwhile.
-	for n := 1; n <= commits; n++ {
-		branch := fmt.Sprintf("branch-%d", n)
-		s.waitPipeline(branch)
+	var all []pipeline
+	s.eventually("one pipeline for every commit", func() bool {
+		all = s.pipelines()
+		got := map[string]int{}
+		for _, p := range all {
+			// A new branch may be seen before its first commit, and then counts
+			// as one more name of the commit before.
+			if key := p.VCS.Branch + "@" + p.VCS.Revision; want[key] > 0 {
+				got[key]++
+				require.Equal(t, 1, got[key], key)
+			}
+		}
+		return len(got) == len(want)
+	})
+	s.eventually("every workflow ends", func() bool {
+		for _, p := range all {
+			statuses := s.workflowStatuses(p.ID)
+			if len(statuses) == 0 || slices.ContainsFunc(statuses, func(s ci.Status) bool { return !s.Ended() }) {
+				return false
+			}
+		}
+		return true
+	})
+	checkRuns(t, s, all, marks)
+	require.Equal(t, 0, s.stop(), s.errors())
+}
+
+// checkRuns compares what the server says of each job with what its steps left
+// on the disk.
+func checkRuns(t *testing.T, s *server, all []pipeline, marks string) {
+	began, ended := count(t, filepath.Join(marks, "began")), count(t, filepath.Join(marks, "ended"))
+	for _, p := range all {
+		for _, j := range s.jobs(p.ID) {
+			for node := range 2 {
+				task := fmt.Sprintf("%s.%d", j.ID, node)
+				require.LessOrEqual(t, began[task], 1, "steps of %s ran twice", task)
+				if j.Status == ci.Success {
+					require.Equal(t, 1, ended[task], "job %s succeeded without running", task)
+					s.checkLog(j.ID, node)
+				} else {
+					require.Equal(t, ci.InfraFailed, j.Status, "job %s", j.ID)
+				}
+			}
+		}
 	}
-	s.waitIdle()
-	checkRuns(t, s, marks)
-	require.Equal(t, 0, s.stop())
 }
 
 // children lists the child processes of pid.
@@ -101,4 +143,16 @@ func count(t *testing.T, path string) map[string]int {
 	return n
 }
 
-var _ = ci.Success
+// checkLog compares the stored output of every step of a task with the length
+// and hash that its agent reported, and the work step's with what it printed.
+func (s *server) checkLog(job string, node int) {
+	s.t.Helper()
+	for _, step := range s.steps(job, node) {
+		output := s.log(job, node, step.Index)
+		require.Equal(s.t, step.Bytes, int64(len(output)), "step %q of %s.%d", step.Name, job, node)
+		require.Equal(s.t, step.SHA256, fmt.Sprintf("%x", sha256.Sum256([]byte(output))), "step %q of %s.%d", step.Name, job, node)
+		if step.Name == "Work" {
+			require.Equal(s.t, 10, strings.Count(output, "line "), output)
+		}
+	}
+}

@@ -45,6 +45,21 @@ func (r *refs) saw(key string) error {
 	return r.save()
 }
 
+// renames reports whether the key is that of a new branch which stands where
+// another branch stands: no new commit, only a new name.
+func (r *refs) renames(key string) bool {
+	i := strings.LastIndexByte(key, '@')
+	if i < 0 || !strings.HasPrefix(key, "refs/heads/") || r.seen[key[:i]] != "" {
+		return false
+	}
+	for ref, revision := range r.seen {
+		if revision == key[i+1:] && strings.HasPrefix(ref, "refs/heads/") {
+			return true
+		}
+	}
+	return false
+}
+
 func (r *refs) save() error {
 	b, err := json.Marshal(r.seen)
 	if err != nil {
@@ -86,6 +101,12 @@ func (s *devServer) watch(ctx, work context.Context) error {
 		}
 		if err != nil {
 			s.log.Warn("watch repository", "err", err)
+			continue
+		}
+		if known.renames(t.Key) {
+			if err := known.saw(t.Key); err != nil {
+				s.log.Warn("note branch", "err", err)
+			}
 			continue
 		}
 		s.accept(ctx, t, known)

@@ -92,6 +92,15 @@ func (b *Backlog) Ticket(id ci.TaskID) (ci.Ticket, bool) {
 	return t, ok
 }
 
+// View calls f with the stored ticket of a task while nothing else is written,
+// as a transaction of the same database would see it.
+func (b *Backlog) View(id ci.TaskID, f func(t ci.Ticket, ok bool)) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	t, ok := b.tickets[id]
+	f(t, ok)
+}
+
 // Len returns the number of stored tickets.
 func (b *Backlog) Len() int {
 	b.mu.Lock()

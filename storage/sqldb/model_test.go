@@ -4,10 +4,12 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"flag"
 	"fmt"
 	"iter"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 	"time"
 
@@ -24,6 +26,7 @@ import (
 // TestLikeMemdb does the same random things to both databases and requires
 // the same answers, and in the end the same contents.
 func TestLikeMemdb(t *testing.T) {
+	require.NoError(t, flag.Set("rapid.steps", "60"))
 	dir, n := t.TempDir(), 0
 	rapid.Check(t, func(t *rapid.T) {
 		n++
@@ -35,11 +38,14 @@ func TestLikeMemdb(t *testing.T) {
 			require.NoError(t, os.Remove(file))
 		}()
 		m := &twins{T: t, mem: memdb.New(), sql: db, at: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)}
+		m.begin(t)
 		t.Repeat(map[string]func(*rapid.T){
 			"project":  m.project,
 			"create":   m.create,
 			"start":    m.start,
 			"report":   m.report,
+			"report 2": m.report,
+			"report 3": m.report,
 			"cancel":   m.cancel,
 			"retry":    m.retry,
 			"rerun":    m.rerun,
@@ -50,7 +56,6 @@ func TestLikeMemdb(t *testing.T) {
 			"listing":  m.listing,
 			"timings":  m.timings,
 			"negative": m.negative,
-			"":         func(*rapid.T) {},
 		})
 		m.compareAll()
 	})
@@ -122,6 +127,19 @@ func (m *twins) project(t *rapid.T) {
 	m.equal("put project", nil, nil, m.mem.PutProject(t.Context(), p), m.sql.PutProject(t.Context(), p))
 }
 
+// begin makes what the actions need to have something to work on.
+func (m *twins) begin(t *rapid.T) {
+	for i, id := range projects {
+		p := ci.Project{ID: id, Slug: fmt.Sprint("s", i+1)}
+		m.equal("put project", nil, nil, m.mem.PutProject(t.Context(), p), m.sql.PutProject(t.Context(), p))
+	}
+	for range 4 {
+		m.create(t)
+		m.start(t)
+	}
+	m.ticket(t)
+}
+
 func (m *twins) create(t *rapid.T) {
 	at := m.now()
 	p := ci.Pipeline{ID: ci.PipelineID(m.id()), State: ci.PipelinePending, Created: at, Updated: at, Trigger: ci.Trigger{
@@ -168,7 +186,7 @@ func (m *twins) change(id ci.PipelineID, make func(*ci.Pipeline) ([]ci.Workflow,
 
 func (m *twins) start(t *rapid.T) {
 	m.change(pick(t, "pipeline", m.pipelines), func(p *ci.Pipeline) ([]ci.Workflow, []ci.Event, error) {
-		p.State = rapid.SampledFrom([]ci.PipelineState{ci.PipelineReady, ci.PipelineError}).Draw(t, "state")
+		p.State = rapid.SampledFrom([]ci.PipelineState{ci.PipelineReady, ci.PipelineReady, ci.PipelineError}).Draw(t, "state")
 		if p.State == ci.PipelineError {
 			p.Errors, p.Updated = []string{text.Draw(t, "error")}, m.now()
 			return nil, []ci.Event{{Time: m.now(), Kind: ci.PipelineErrored, Pipeline: p.ID}}, nil
@@ -209,12 +227,13 @@ func (m *twins) update(id ci.WorkflowID, change func(*ci.Workflow) ([]ci.Event, 
 
 func (m *twins) report(t *rapid.T) {
 	m.update(pick(t, "workflow", m.workflows), func(w *ci.Workflow) ([]ci.Event, error) {
-		j := pick(t, "job", w.Jobs)
+		open := slices.DeleteFunc(slices.Clone(w.Jobs), func(j ci.Job) bool { return j.Status.Ended() || j.Status == ci.Blocked })
+		j := pick(t, "job", append(open, w.Jobs[0]))
 		if j.Status == ci.OnHold {
 			return w.Approve(j.ID, ci.Actor{}, m.now())
 		}
 		return w.Report(ci.Report{
-			Task: j.ID.Task(rapid.IntRange(0, 1).Draw(t, "slice")), Epoch: rapid.Int64Range(1, 3).Draw(t, "epoch"),
+			Task: j.ID.Task(rapid.IntRange(0, 1).Draw(t, "slice")), Epoch: rapid.Int64Range(2, 3).Draw(t, "epoch"),
 			Status: rapid.SampledFrom([]ci.Status{ci.Running, ci.Queued, ci.Success, ci.Success, ci.Failed}).Draw(t, "status"),
 			Reason: text.Draw(t, "reason"), Node: "n",
 		}, m.now())
@@ -249,7 +268,7 @@ func (m *twins) ticket(t *rapid.T) {
 	if err != nil {
 		return
 	}
-	j := pick(t, "job", append(w.Jobs, w.Past...))
+	j := pick(t, "job", append(w.Past, w.Jobs...))
 	task := ci.Task{Job: j.ID, Name: j.Name, Number: j.Number, Workflow: w.ID, Project: w.Project, Queued: m.now()}.
 		Slice(rapid.IntRange(0, 1).Draw(t, "slice"))
 	m.tasks = append(m.tasks, task)
@@ -268,13 +287,21 @@ func (m *twins) remove(t *rapid.T) {
 	m.equal("remove", nil, nil, m.mem.Backlog().Remove(t.Context(), id), m.sql.Backlog().Remove(t.Context(), id))
 }
 
+// lease is mostly one that is held.
 func (m *twins) lease(t *rapid.T) ci.Lease {
+	tickets, err := list(m.mem.Backlog().Open(t.Context()))
+	require.NoError(t, err)
+	if len(tickets) > 0 && rapid.IntRange(0, 4).Draw(t, "stale") > 0 {
+		k := pick(t, "ticket", tickets)
+		return ci.Lease{Task: k.Task.ID, Epoch: k.Epoch, Worker: k.Worker}
+	}
 	return ci.Lease{Task: pick(t, "task", m.tasks).ID, Epoch: rapid.Int64Range(0, 3).Draw(t, "epoch"), Worker: "w\xff"}
 }
 
 func (m *twins) step(t *rapid.T) {
 	s := ci.Step{
-		Index: rapid.IntRange(-1, 2).Draw(t, "index"), Command: text.Draw(t, "command"), Started: m.at,
+		Index: rapid.IntRange(-1, 2).Draw(t, "index"), Command: text.Draw(t, "command"),
+		Started: m.at.Truncate(10 * time.Second), // the same now and then
 		Status: rapid.SampledFrom([]ci.Status{ci.Running, ci.Running, ci.Success}).Draw(t, "status"),
 	}
 	l := m.lease(t)
@@ -372,6 +399,15 @@ func (m *twins) compareAll() {
 				ta, errA := m.mem.Tests(ctx, j.ID)
 				tb, errB := m.sql.Tests(ctx, j.ID)
 				m.equal("tests", ta, tb, errA, errB)
+			}
+		}
+	}
+	for _, p := range projects {
+		for j := range 4 {
+			for _, branch := range []string{"", "main", "dev"} {
+				a, errA := m.mem.Timings(ctx, p, fmt.Sprint("j", j), branch)
+				b, errB := m.sql.Timings(ctx, p, fmt.Sprint("j", j), branch)
+				m.equal("timings", a, b, errA, errB)
 			}
 		}
 	}

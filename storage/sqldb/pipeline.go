@@ -299,7 +299,7 @@ func byNumber(q ci.Query) bool { return q.Project != "" && q.Branch == "" && q.S
 func listing(q ci.Query) (string, []any) {
 	where := "seq < ? ORDER BY seq DESC LIMIT ?"
 	if byNumber(q) {
-		where = "number <= ? ORDER BY number DESC LIMIT ?"
+		where = "number < ? ORDER BY number DESC LIMIT ?"
 	}
 	var args []any
 	for _, f := range []struct{ value, term string }{

@@ -145,7 +145,7 @@ func roundTrip(t *testing.T, s *filesTest) {
 
 // firstWins has 20 writers of one key.
 func firstWins(t *testing.T, s *filesTest) {
-	for round := range 5 {
+	for round := range 3 {
 		like := cache(fmt.Sprint("key-", round))
 		type result struct {
 			data string

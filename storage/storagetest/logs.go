@@ -107,7 +107,7 @@ func byOffset(t *testing.T, logs *storage.Logs) {
 // sameBytesInAnyOrder sends pieces of a stream with repetitions, overlaps and
 // out of order, as a bad network would, until all is there.
 func sameBytesInAnyOrder(t *testing.T, logs *storage.Logs) {
-	for seed := range uint64(20) {
+	for seed := range uint64(10) {
 		random := rand.New(rand.NewPCG(seed, 0))
 		k := ci.LogKey{Task: ci.TaskID(fmt.Sprint("job.", seed)), Epoch: 3}
 		want := Text(random, 1+random.IntN(20_000))
@@ -153,7 +153,7 @@ func twoWriters(t *testing.T, logs *storage.Logs) {
 func interleaved(t *testing.T, logs *storage.Logs) {
 	random := rand.New(rand.NewPCG(7, 7))
 	var want [5]string
-	for range 600 {
+	for range 150 {
 		step := random.IntN(len(want))
 		data := Text(random, 1+random.IntN(900))
 		write(t, logs, key(step), int64(len(want[step])), data)
@@ -256,7 +256,7 @@ func deleted(t *testing.T, logs *storage.Logs) {
 }
 
 func manyKeys(t *testing.T, logs *storage.Logs) {
-	const tasks = 700 // more than stay open
+	const tasks = 80 // more than stay open
 	for _, part := range []string{"a", "b"} {
 		for i := range tasks {
 			k := ci.LogKey{Task: ci.TaskID(fmt.Sprint("many.", i)), Epoch: 1, Step: i % 3}
@@ -300,7 +300,7 @@ func follow(ctx context.Context, logs *storage.Logs, k ci.LogKey, offset int64) 
 }
 
 func followLive(t *testing.T, logs *storage.Logs) {
-	const lines = 300
+	const lines = 60
 	var sent int64
 	seen := make(chan int64)
 	go func() {
@@ -352,8 +352,8 @@ func manyWatchers(t *testing.T, logs *storage.Logs) {
 			}
 		})
 	}
-	for at := 0; at < len(want); at += 1000 {
-		write(t, logs, key(0), int64(at), want[at:at+1000])
+	for at := 0; at < len(want); at += 4000 {
+		write(t, logs, key(0), int64(at), want[at:at+4000])
 	}
 	require.NoError(t, logs.End(t.Context(), "job.0", 1))
 	wg.Wait()
@@ -385,8 +385,8 @@ func resume(t *testing.T, logs *storage.Logs) {
 			}
 		})
 	}
-	for at := 0; at < len(want); at += 500 {
-		write(t, logs, key(0), int64(at), want[at:at+500])
+	for at := 0; at < len(want); at += 2000 {
+		write(t, logs, key(0), int64(at), want[at:at+2000])
 	}
 	require.NoError(t, logs.End(t.Context(), "job.0", 1))
 	wg.Wait()

@@ -336,12 +336,11 @@ func (s *Server) Append(ctx context.Context, l ci.Lease, step int, offset int64,
 	if offset > have {
 		return have, fmt.Errorf("append at %d to %d bytes: %w", offset, have, ci.ErrConflict)
 	}
-	if skip := have - offset; skip < int64(len(data)) {
-		if !bytes.Equal(b.Bytes()[offset:], data[:skip]) {
-			s.problem("step %d: other bytes were sent again", step)
-		}
-		b.Write(data[skip:])
+	skip := min(have-offset, int64(len(data)))
+	if !bytes.Equal(b.Bytes()[offset:offset+skip], data[:skip]) {
+		s.problem("step %d: other bytes were sent again", step)
 	}
+	b.Write(data[skip:])
 	s.change()
 	return int64(b.Len()), nil
 }

@@ -68,14 +68,14 @@ func start(t *testing.T, p place.Place, command string) (place.Process, *os.File
 
 func TestStopAndKill(t *testing.T) {
 	p := open(t, ci.Work{})
-	proc, r := start(t, p, "trap 'echo stopped' TERM; echo up; sleep 100 & wait; wait")
+	proc, r := start(t, p, "trap 'exit 9' TERM; echo up; sleep 100 & wait")
 	line := make([]byte, 3)
 	_, err := io.ReadFull(r, line)
 	require.NoError(t, err)
 	require.True(t, proc.Alive())
 	proc.Stop()
 	<-proc.Done()
-	require.Equal(t, 143, proc.Code())
+	require.Equal(t, 9, proc.Code())
 	proc.Stop() // of one that has ended: nothing
 	proc, _ = start(t, p, "trap '' TERM; sleep 100; sleep 100")
 	proc.Kill()

@@ -31,14 +31,15 @@
 
   // --- parts ---
   const parts = new Map(); // id to the last HTML from the server
-  let asking = false, again = false, timer = 0;
-  function refresh() {
+  let asking = false, again = false, timer = 0, asked = 0;
+  function refresh() { // many changes at once are one question, and a busy server is not asked all the time
     clearTimeout(timer);
-    timer = setTimeout(ask, 120);
+    timer = setTimeout(ask, Math.max(120, Math.min(800, asked + 800 - Date.now())));
   }
   async function ask() {
     if (asking) { again = true; return; }
     asking = true;
+    asked = Date.now();
     try {
       const url = new URL(location.href);
       url.searchParams.set("part", "1");
