@@ -13,6 +13,9 @@ import (
 // start first, until ctx ends; then it returns nil. One Run at a time.
 func (s *Server) Run(ctx context.Context) error {
 	if err := s.recover(ctx); err != nil {
+		if ctx.Err() != nil {
+			return nil
+		}
 		return fmt.Errorf("find pending pipelines: %w", err)
 	}
 	var workers sync.WaitGroup
@@ -288,9 +291,14 @@ func unjoin(err error) []string {
 			texts = append(texts, unjoin(e)...)
 		}
 	}
-	// An error with several causes in one sentence is one problem.
+	// An error with several causes in one sentence is one problem. The word of
+	// the sentinel at its end is for programs.
 	if len(texts) == 0 || strings.Join(texts, "\n") != err.Error() {
-		return []string{err.Error()}
+		text := err.Error()
+		for _, sentinel := range []error{ErrInvalid, ErrNotFound} {
+			text = strings.TrimSuffix(text, ": "+sentinel.Error())
+		}
+		return []string{text}
 	}
 	return texts
 }

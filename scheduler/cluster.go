@@ -24,8 +24,8 @@ type Cluster interface {
 	// Stop asks the agent to stop by itself and kills it after grace, at once
 	// when grace is 0. It returns when the request is made, and with grace 0
 	// when the agent and what it started are gone, or the cluster has promised
-	// that they will be. A placement that is dead or unknown is no error; a
-	// dead one is forgotten. Twice is allowed, the earlier end counts.
+	// that they will be. A placement that is dead or unknown is no error; with
+	// grace 0 a dead one is forgotten. Twice is allowed, the earlier end counts.
 	Stop(ctx context.Context, p Placement, grace time.Duration) error
 	// Placements yields all placements that the cluster knows, dead ones until
 	// they are forgotten. What is missing in it without an error is gone.

@@ -3,6 +3,7 @@ package scheduler_test
 import (
 	"context"
 	"errors"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -196,9 +197,10 @@ func TestP18_LeaseWinsOverACluserThatLies(t *testing.T) {
 
 func TestP18_SubmitUntilTheAnswerIsKnown(t *testing.T) {
 	play(t, scheduler.Config{}, func(t *testing.T, s *stage) {
-		down := true
+		var down atomic.Bool
+		down.Store(true)
 		s.cluster.Fault = func(op string, _ scheduler.Placement) error {
-			if down && op == "submit" {
+			if down.Load() && op == "submit" {
 				return errors.New("connection refused")
 			}
 			return nil
@@ -208,7 +210,7 @@ func TestP18_SubmitUntilTheAnswerIsKnown(t *testing.T) {
 		r, err := s.Explain(t.Context(), id)
 		require.NoError(t, err)
 		require.Contains(t, r.Text, "connection refused")
-		down = false
+		down.Store(false)
 		s.after(time.Minute)
 		require.Equal(t, 1, s.cluster.Submits(id, 1))
 		s.claim(id, 1)
@@ -217,9 +219,10 @@ func TestP18_SubmitUntilTheAnswerIsKnown(t *testing.T) {
 
 func TestReportsAreNeverLost(t *testing.T) {
 	play(t, scheduler.Config{}, func(t *testing.T, s *stage) {
-		down := true
+		var down atomic.Bool
+		down.Store(true)
 		s.world.fault = func(r ci.Report) error {
-			if down {
+			if down.Load() {
 				return errors.New("disk full")
 			}
 			return nil
@@ -231,7 +234,7 @@ func TestReportsAreNeverLost(t *testing.T) {
 		require.ErrorIs(t, s.Finish(ctx, l, ci.Report{Status: ci.Success}), context.DeadlineExceeded)
 		require.ErrorIs(t, s.Check(l), ci.ErrConflict, "it has ended, whatever follows")
 		s.after(20 * time.Minute)
-		down = false
+		down.Store(false)
 		s.after(time.Minute)
 		require.Equal(t, ci.Success, s.world.state(id).status)
 		require.NoError(t, s.Finish(t.Context(), l, ci.Report{Status: ci.Success}))

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -32,7 +34,6 @@ type chaos struct {
 	stop    func()
 	claims  map[string]string   // who has an epoch
 	began   map[ci.TaskID]int64 // the epoch whose steps ran
-	excused map[ci.TaskID]bool  // it was said that steps run again
 	broken  []string
 }
 
@@ -145,9 +146,10 @@ func (c *chaos) step(s *scheduler.Scheduler, l ci.Lease, p scheduler.Placement) 
 	if err != nil || !c.cluster.Alive(p) {
 		return ci.ErrConflict
 	}
+	said := c.said(l.Task)
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if before, ok := c.began[l.Task]; ok && before != l.Epoch && !c.excused[l.Task] {
+	if before, ok := c.began[l.Task]; ok && before != l.Epoch && !said {
 		c.broken = append(c.broken, fmt.Sprintf("steps of %s ran at epoch %d and again at %d, in silence", l.Task, before, l.Epoch))
 	}
 	c.began[l.Task] = l.Epoch
@@ -230,7 +232,6 @@ func (c *chaos) act(n int) {
 	case kind < 98:
 		_ = c.cluster.Drain(context.Background(), "n1", scheduler.Drain{})
 	default:
-		c.excuse()
 		ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 		_ = c.sched().Interrupt(ctx, "an upgrade")
 		cancel()
@@ -240,13 +241,14 @@ func (c *chaos) act(n int) {
 	c.check()
 }
 
-// excuse allows what runs now to run again: an interrupt says so.
-func (c *chaos) excuse() {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	for id := range c.began {
-		c.excused[id] = true
-	}
+// said reports whether it was said that the steps of a task run again, as an
+// interrupt does.
+func (c *chaos) said(task ci.TaskID) bool {
+	c.world.mu.Lock()
+	defer c.world.mu.Unlock()
+	return slices.ContainsFunc(c.world.reports, func(r ci.Report) bool {
+		return r.Task == task && r.Status == ci.Queued && strings.Contains(r.Reason, "its steps will run again")
+	})
 }
 
 // check verifies that no limit is exceeded.
@@ -270,7 +272,7 @@ func runChaos(t *testing.T, seed uint64, actions int) []string {
 		c := &chaos{
 			world: newWorld(), backlog: new(schedulertest.Backlog), faulty: true,
 			rand:   rand.New(rand.NewPCG(seed, 1)),
-			claims: make(map[string]string), began: make(map[ci.TaskID]int64), excused: make(map[ci.TaskID]bool),
+			claims: make(map[string]string), began: make(map[ci.TaskID]int64),
 		}
 		c.cfg = scheduler.Config{OrgLimit: 3, Begun: c.world.hasBegun}
 		c.cluster = schedulertest.NewCluster(c.agent, schedulertest.Node("n1", 8, 16384), schedulertest.Node("n2", 4, 8192))

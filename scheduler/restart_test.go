@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -144,9 +145,10 @@ func TestDamagedTickets(t *testing.T) {
 
 func TestBacklogThatFailsForAWhile(t *testing.T) {
 	play(t, scheduler.Config{}, func(t *testing.T, s *stage) {
-		down := true
+		var down atomic.Bool
+		down.Store(true)
 		s.backlog.Fault = func(string, []ci.Ticket) error {
-			if down {
+			if down.Load() {
 				return errors.New("disk I/O error")
 			}
 			return nil
@@ -154,14 +156,14 @@ func TestBacklogThatFailsForAWhile(t *testing.T) {
 		id := s.queue(ci.Task{})
 		s.after(10 * time.Minute)
 		require.Zero(t, s.cluster.Submits(id, 1))
-		down = false
+		down.Store(false)
 		s.after(time.Minute)
 		require.Equal(t, 1, s.cluster.Submits(id, 1))
-		down = true
+		down.Store(true)
 		_, err := s.Claim(t.Context(), id, 1, "w")
 		require.ErrorContains(t, err, "disk I/O error")
 		require.NotErrorIs(t, err, ci.ErrConflict)
-		down = false
+		down.Store(false)
 		s.claim(id, 1)
 	}, node)
 }

@@ -100,9 +100,14 @@ lacking() {
 	' "$1"
 }
 
+# lines LOG JOB prints the output of one job, its nodes mixed.
+lines() {
+	grep -E "^$(printf %s "$2" | sed 's/[][\.*^$/+?(){}|]/\\&/g')(/[0-9]+)? \| " "$1" || true
+}
+
 # verdict LOG JOB STATUS prints one job.
 verdict() {
-	local missing
+	local missing image
 	case $3 in
 	success)
 		printf '  %-24s did what it says\n' "$2"
@@ -121,9 +126,10 @@ verdict() {
 		printf '  %-24s this machine lacks %s\n' "$2" "$missing"
 		return
 	fi
-	printf '  %-24s %s on the tools of this machine\n' "$2" "$3"
+	image=$(lines "$1" "$2" | sed -nE 's/^[^|]* \| Image: //p' | head -n 1)
+	printf '  %-24s %s on the tools of this machine, not those of %s\n' "$2" "$3" "${image:-its image}"
 	grep -F "job $2: step " "$1" | sed 's/^/      /' || true
-	grep -E "^$(printf %s "$2" | sed 's/[][\.*^$/]/\\&/g')(/[0-9]+)? \| " "$1" | tail -n 8 | sed 's/^/      /' || true
+	lines "$1" "$2" | tail -n 8 | sed 's/^/      /'
 }
 
 # run_project DIR LOG runs with `rondo run`; the outcomes go to LOG.jobs.

@@ -294,7 +294,11 @@ func TestClaimOfSupersededTask(t *testing.T) {
 	s := new(agenttest.Server)
 	w := agenttest.Work(agenttest.Run("touch /tmp/never"))
 	s.Add(w)
-	err := newAgent(t, s, agent.Config{}).Run(context.Background(), w.Lease.Task, 0)
+	dir := t.TempDir()
+	err := newAgent(t, s, agent.Config{Dir: dir}).Run(context.Background(), w.Lease.Task, 0)
 	require.ErrorIs(t, err, ci.ErrConflict)
+	entries, err := os.ReadDir(dir)
+	require.NoError(t, err)
+	require.Empty(t, entries)
 	require.Empty(t, s.Records(w.Lease.Task))
 }

@@ -162,6 +162,32 @@ func TestP4_Fence(t *testing.T) {
 	require.Zero(t, survivors(w.Lease.Task))
 }
 
+// TestP27_CancelAtAnyPoint cancels a job of short steps at many points: the
+// outcome is one of two, and nothing survives.
+func TestP27_CancelAtAnyPoint(t *testing.T) {
+	t.Parallel()
+	for i := range 8 {
+		s := new(agenttest.Server)
+		step := agenttest.Run("sleep 0.003; (trap '' TERM; setsid sleep 99) &")
+		w := agenttest.Work(step, step, step)
+		a := newAgent(t, s, agent.Config{Grace: 200 * time.Millisecond})
+		time.AfterFunc(time.Duration(i)*8*time.Millisecond, func() { a.Cancel("enough") })
+		s.Add(w)
+		err := a.Run(t.Context(), w.Lease.Task, 1)
+		require.Zero(t, survivors(w.Lease.Task))
+		require.Empty(t, s.Problems())
+		r, reported := s.Report(w.Lease.Task)
+		switch {
+		case err != nil: // canceled before it was claimed
+			require.False(t, reported)
+		case r.Status == ci.Success:
+			require.Len(t, s.Steps(w.Lease.Task), 4)
+		default:
+			require.Equal(t, ci.Report{Workflow: w.Task.Workflow, Task: w.Task.ID, Epoch: 1, Status: ci.Canceled, Reason: "canceled: enough"}, r)
+		}
+	}
+}
+
 func TestCanceledBeforeItBegan(t *testing.T) {
 	t.Parallel()
 	s := new(agenttest.Server)

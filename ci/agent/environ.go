@@ -2,16 +2,13 @@ package agent
 
 import (
 	"cmp"
-	"fmt"
 	"maps"
-	"net/url"
 	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
 
 	"github.com/rondo-ci/rondo/ci"
-	"github.com/rondo-ci/rondo/ci/agent/mask"
 	"github.com/rondo-ci/rondo/ci/agent/tool"
 )
 
@@ -156,121 +153,4 @@ func pullNumber(t ci.Trigger) (int, bool) {
 		}
 	}
 	return 0, false
-}
-
-// secrets returns what must never be shown of the work.
-func secrets(w ci.Work) *mask.Set {
-	var values []string
-	add := func(vars []ci.Var) {
-		for _, v := range vars {
-			if v.Secret {
-				values = append(values, v.Value)
-			}
-		}
-	}
-	add(w.Environment)
-	add(w.Job.Environment)
-	for _, s := range w.Job.Steps {
-		add(s.Environment)
-	}
-	for _, i := range w.Job.Executor.Images {
-		add(i.Environment)
-		for _, v := range []string{i.Auth["password"], i.AWSAuth["aws_secret_access_key"]} {
-			if !strings.HasPrefix(v, "$") {
-				values = append(values, v)
-			}
-		}
-	}
-	for _, k := range w.SSHKeys {
-		values = append(values, k.Private)
-	}
-	if u, err := url.Parse(w.Project.CloneURL); err == nil && u.User != nil {
-		password, ok := u.User.Password()
-		if !ok && u.Scheme != "ssh" {
-			password = u.User.Username() // a token
-		}
-		values = append(values, password)
-	}
-	return mask.New(values...)
-}
-
-// paths
-
-// defaultDir is the working directory of a job that names none.
-const defaultDir = "~/project"
-
-// imageHome is the home directory in the images that most jobs are written
-// for. It stands for the home of the steps, wherever that is.
-const imageHome = "/home/circleci"
-
-// absolute returns the path of a file as the steps see it. A relative one is
-// below dir.
-func (s *session) absolute(path, dir string) string {
-	home := s.layout.Home
-	switch {
-	case path == "":
-		return dir
-	case path == "~" || strings.HasPrefix(path, "~/"):
-		return filepath.Join(home, path[1:])
-	case home != imageHome && (path == imageHome || strings.HasPrefix(path, imageHome+"/")):
-		return filepath.Join(home, path[len(imageHome):])
-	case filepath.IsAbs(path):
-		return filepath.Clean(path)
-	}
-	return filepath.Join(dir, path)
-}
-
-// find returns where this process finds the file that a step names.
-func (s *session) find(path string) string { return s.place.Find(s.absolute(path, s.dir)) }
-
-// show shortens a path of the steps for people.
-func (s *session) show(path string) string {
-	if rel, err := filepath.Rel(s.layout.Home, path); err == nil && filepath.IsLocal(rel) {
-		if rel == "." {
-			return "~"
-		}
-		return "~/" + rel
-	}
-	return path
-}
-
-// The scratch folder is flat: making directories is the dearest part of a
-// short task.
-func (s *session) bashEnv() string              { return filepath.Join(s.layout.Scratch, "bash_env") }
-func (s *session) taskData() string             { return s.layout.Scratch }
-func (s *session) bin() string                  { return filepath.Join(s.layout.Scratch, "bin") }
-func (s *session) temporary(name string) string { return filepath.Join(s.layout.Scratch, name) }
-
-// stepName returns what people see as the name of a step.
-func stepName(spec ci.StepSpec) string {
-	if name := strings.TrimSpace(spec.Name); name != "" {
-		return name
-	}
-	switch spec.Kind {
-	case ci.StepRun, ci.StepDeploy:
-		first, rest, _ := strings.Cut(strings.TrimSpace(spec.Command), "\n")
-		if first = strings.TrimSpace(first); rest != "" {
-			first += " ..."
-		}
-		return cmp.Or(first, string(spec.Kind))
-	case ci.StepCheckout:
-		return "Checkout code"
-	case ci.StepSaveCache:
-		return "Saving Cache"
-	case ci.StepRestoreCache:
-		return "Restoring Cache"
-	case ci.StepPersist:
-		return "Persisting to Workspace"
-	case ci.StepAttach:
-		return "Attaching Workspace"
-	case ci.StepArtifacts:
-		return "Uploading artifacts"
-	case ci.StepTestResults:
-		return "Uploading test results"
-	case ci.StepSSHKeys:
-		return "Installing additional ssh keys"
-	case ci.StepRemoteDocker:
-		return "Setup a remote Docker engine"
-	}
-	return fmt.Sprintf("Step %s", spec.Kind)
 }

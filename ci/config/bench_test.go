@@ -112,10 +112,14 @@ jobs:
       - slack/notify: {event: fail, template: basic_fail_1}
 workflows: {w: {jobs: [a]}}
 `)
-	b.ReportAllocs()
-	for b.Loop() {
-		_, err := config.Compile(b.Context(), source, config.Options{Orbs: folder})
-		require.NoError(b, err)
+	for name, cache := range map[string]*config.Cache{"read": nil, "cached": {}} {
+		b.Run(name, func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				_, err := config.Compile(b.Context(), source, config.Options{Orbs: folder, Cache: cache})
+				require.NoError(b, err)
+			}
+		})
 	}
 }
 

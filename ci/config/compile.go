@@ -75,12 +75,13 @@ type compiler struct {
 	regexps   map[string]*pattern
 	setup     bool
 	planned   ci.Plan
+	cells     int // jobs so far
 	edges     int // requirements so far
 	size      int // bytes printed so far
 	grown     int // bytes of text made so far
 	slow      int // regular expressions that took too long
 
-	trace    []string       // what is being expanded
+	trace    []calling      // what is being expanded
 	calls    []*declaration // commands being expanded
 	aliases  []string       // executors that are names of others, being resolved
 	inShell  bool           // inside the command of a run step
@@ -93,6 +94,9 @@ type compiler struct {
 	dead     bool  // a limit was reached or the registry failed: stop
 	fault    error // of the registry
 }
+
+// A calling is something that is being expanded: a command, a job.
+type calling struct{ kind, name string }
 
 // run compiles a configuration. On error the compiler is returned too, for its
 // warnings.
@@ -159,7 +163,9 @@ func (c *compiler) add(e *Error) {
 		return
 	}
 	c.seen[key] = true
-	e.Trace = append([]string(nil), c.trace...)
+	for _, t := range c.trace {
+		e.Trace = append(e.Trace, "Error calling "+t.kind+": '"+t.name+"'")
+	}
 	if e.File == "" {
 		e.File = c.o.File
 	}
@@ -190,8 +196,8 @@ func (c *compiler) work(n int) {
 }
 
 // within runs f with a line of context added to the errors.
-func (c *compiler) within(what string, f func()) {
-	c.trace = append(c.trace, what)
+func (c *compiler) within(kind, name string, f func()) {
+	c.trace = append(c.trace, calling{kind, name})
 	f()
 	c.trace = c.trace[:len(c.trace)-1]
 }

@@ -41,7 +41,7 @@ func (c *compiler) executor(value *node, sc *scope) (fields []field, ok bool) {
 		c.wrongKind(f.value.or(f.key), "executors/"+name, "Mapping")
 		return nil, false
 	}
-	c.within("Error calling executor: '"+name+"'", func() {
+	c.within("executor", name, func() {
 		fields, ok = c.executorBody(c.declare(f.value, home, "executor"), name, args, &scope{space: in, params: sc.params, matrix: sc.matrix}, value)
 	})
 	return fields, ok

@@ -17,6 +17,8 @@ type Options struct {
 	Values map[string]any
 	// Orbs finds the orbs that the configuration imports; nil has none.
 	Orbs Orbs
+	// Cache keeps the orbs that were read for the next compile; nil keeps none.
+	Cache *Cache
 	// Schedule names the workflow that the clock starts. The plan then has
 	// that workflow only; without it the plan has none of the workflows with
 	// triggers.

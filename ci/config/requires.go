@@ -9,7 +9,7 @@ import (
 func (c *compiler) connect(w *workflow) {
 	names := newNames(w)
 	for _, k := range w.calls {
-		c.within("Error calling job: '"+k.invoked+"'", func() { c.connectCall(w, k, names) })
+		c.within("job", k.invoked, func() { c.connectCall(w, k, names) })
 		if c.stopped() {
 			return
 		}

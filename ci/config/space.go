@@ -34,7 +34,6 @@ type space struct {
 
 	index map[string]map[string]field // group -> name -> entry
 	orbs  map[string]*space
-	used  map[string]bool // "group/name" of what was looked up
 }
 
 // find returns an entry of the commands, jobs, executors or orbs.
@@ -53,12 +52,6 @@ func (s *space) find(group, name string) (field, bool) {
 		s.index[group] = m
 	}
 	f, ok := m[name]
-	if ok {
-		if s.used == nil {
-			s.used = make(map[string]bool)
-		}
-		s.used[group+"/"+name] = true
-	}
 	return f, ok
 }
 
@@ -223,6 +216,9 @@ func (c *compiler) fetch(ref string, at *node) *node {
 		resolved = ref
 	}
 	c.resolved[ref] = resolved
+	if root := c.o.Cache.get(resolved, string(content), c.limits); root != nil {
+		return root
+	}
 	before := c.failures
 	l := c.loader(&source{file: "orb " + resolved, orb: resolved, text: string(content)})
 	l.warn = func(*Error) {}
@@ -235,5 +231,8 @@ func (c *compiler) fetch(ref string, at *node) *node {
 		return nil
 	}
 	c.checkSpace(root, orbKeys, "orb "+resolved)
+	if c.failures == before {
+		c.o.Cache.put(resolved, string(content), root)
+	}
 	return root
 }

@@ -14,7 +14,7 @@ func (c *compiler) spec(k *call) *plannedSpec {
 	}
 	s := &plannedSpec{}
 	k.job.spec = s
-	c.within("Error calling job: '"+k.invoked+"'", func() { c.fillSpec(s, k.job.body, k.name) })
+	c.within("job", k.invoked, func() { c.fillSpec(s, k.job.body, k.name) })
 	return s
 }
 

@@ -231,7 +231,7 @@ func (c *compiler) command(out *[]*node, name string, d *declaration, key, value
 		return
 	}
 	c.calls = append(c.calls, d)
-	c.within("Error calling command: '"+name+"'", func() {
+	c.within("command", name, func() {
 		c.appendSteps(out, steps.value, &scope{space: d.space, params: params})
 	})
 	c.calls = c.calls[:len(c.calls)-1]
@@ -242,7 +242,7 @@ func (c *compiler) recursion(name string, d *declaration, key *node) {
 	var way []string
 	from := slices.Index(c.calls, d)
 	for _, t := range c.trace[max(0, len(c.trace)-len(c.calls)+from):] {
-		way = append(way, strings.Trim(strings.TrimPrefix(t, "Error calling command: "), "'"))
+		way = append(way, t.name)
 	}
 	c.fail(key, "CFG026", "the command '%s' calls itself: %s", name, strings.Join(append(way, name), " -> "))
 }

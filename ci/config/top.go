@@ -60,7 +60,7 @@ func (c *compiler) compile(root *node) {
 	}
 	c.findWorkflows(root)
 	for _, w := range c.workflows {
-		c.within("Error calling workflow: '"+w.name+"'", func() { c.expandWorkflow(w) })
+		c.within("workflow", w.name, func() { c.expandWorkflow(w) })
 		if c.stopped() {
 			return
 		}
@@ -74,7 +74,7 @@ func (c *compiler) compile(root *node) {
 	}
 	c.nameJobs()
 	for _, w := range c.workflows {
-		c.within("Error calling workflow: '"+w.name+"'", func() { c.connect(w) })
+		c.within("workflow", w.name, func() { c.connect(w) })
 	}
 	if c.stopped() {
 		return

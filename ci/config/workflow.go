@@ -98,7 +98,7 @@ func (c *compiler) workflow(f field) {
 	if !c.legacy {
 		before := c.failures
 		runs := false
-		c.within("Error calling workflow: '"+w.name+"'", func() { runs = c.workflowRuns(f.value) })
+		c.within("workflow", w.name, func() { runs = c.workflowRuns(f.value) })
 		if !runs || c.failures > before {
 			return
 		}
@@ -200,13 +200,7 @@ func (c *compiler) invoke(w *workflow, name string, key, body *node) {
 // cell expands one job of a workflow. values are its cell of a matrix, nil
 // without one.
 func (c *compiler) cell(w *workflow, name string, key, body *node, sc *scope, values map[string]*node, alias string) {
-	total := len(w.calls)
-	for _, other := range c.workflows {
-		if other != w {
-			total += len(other.calls)
-		}
-	}
-	if total >= c.limits.Jobs {
+	if c.cells++; c.cells > c.limits.Jobs {
 		c.abort(key, "CFG003", "the workflows expand to more than %d jobs, the limit called 'jobs'", c.limits.Jobs)
 		return
 	}
@@ -215,7 +209,7 @@ func (c *compiler) cell(w *workflow, name string, key, body *node, sc *scope, va
 		k.base = name + cellSuffix(values)
 	}
 	var args []field
-	c.within("Error calling job: '"+name+"'", func() {
+	c.within("job", name, func() {
 		args = c.options(k, body, sc, values)
 		if k.typ == "approval" {
 			return

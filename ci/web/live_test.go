@@ -118,7 +118,7 @@ func TestP8_WatcherMissesNothing(t *testing.T) {
 		if cuts%3 == 2 {
 			handler.Store(w.handler()) // as after a restart: nothing is remembered
 		}
-		last = listen(t, address, last, 1+rand.IntN(200_000), func(e event) bool {
+		last = listen(t, address, last, 1+rand.IntN(100_000), func(e event) bool {
 			switch e.kind {
 			case "end":
 				ended = true

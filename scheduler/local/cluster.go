@@ -163,13 +163,15 @@ func (c *Cluster) Stop(ctx context.Context, p scheduler.Placement, grace time.Du
 	}
 }
 
-// stopPlace asks the agent to end, or kills it; a dead one is forgotten, which
-// it returns true for.
+// stopPlace asks the agent to end, or kills it, and forgets a dead one. It
+// returns true when there is nothing to wait for.
 func (c *Cluster) stopPlace(pl *place, grace time.Duration) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if pl.agent == nil || pl.State == scheduler.PlacementDead {
-		c.forget(pl)
+		if grace <= 0 {
+			c.forget(pl)
+		}
 		return true
 	}
 	if grace <= 0 {

@@ -128,7 +128,9 @@ func (c *Cluster) Stop(ctx context.Context, p scheduler.Placement, grace time.Du
 	switch {
 	case pl == nil:
 	case pl.State == scheduler.PlacementDead:
-		c.forget(k)
+		if grace <= 0 {
+			c.forget(k)
+		}
 	case grace > 0:
 		pl.cancel()
 		if pl.killer == nil {

@@ -189,6 +189,9 @@ func testStop(t *testing.T, c scheduler.Cluster) {
 	require.NoError(t, c.Stop(t.Context(), p, time.Hour))
 	require.NoError(t, c.Stop(t.Context(), p, time.Hour))
 	sees(t, c, p, scheduler.PlacementDead)
+	require.NoError(t, c.Stop(t.Context(), p, time.Hour))
+	_, ok := lists(t, c, p)
+	require.True(t, ok, "only grace 0 lets it be forgotten")
 }
 
 func testKill(t *testing.T, c scheduler.Cluster) {

@@ -58,6 +58,7 @@ func New(secrets ...string) *Set {
 	for _, secret := range secrets {
 		if masked(secret) {
 			add(strings.TrimRight(secret, "\r\n"))
+			add(strings.TrimSpace(secret)) // what a shell makes of it without quotes
 		}
 	}
 	for _, secret := range secrets {

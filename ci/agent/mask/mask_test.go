@@ -44,6 +44,7 @@ func TestString(t *testing.T) {
 		{"whole", "first-line\r\n  second-line", "****", []string{"first-line\n  second-line\n"}},
 		{"lines", "first-line\r\n      second-line", "****\r\n    ****", []string{"first-line\n  second-line\n"}},
 		{"joined lines", `first\nsecond`, "****", []string{"first\nsecond"}},
+		{"blanks around", "x abcd y", "x **** y", []string{"  abcd "}},
 		{"bytes", "\xff\xfe\xfd\xfc!", "****!", []string{"\xff\xfe\xfd\xfc"}},
 	}
 	for _, c := range cases {

@@ -33,8 +33,8 @@
   const parts = new Map(); // id to the last HTML from the server
   let asking = false, again = false, timer = 0, asked = 0;
   function refresh() { // many changes at once are one question, and a busy server is not asked all the time
-    clearTimeout(timer);
-    timer = setTimeout(ask, Math.max(120, Math.min(800, asked + 800 - Date.now())));
+    if (timer) return;
+    timer = setTimeout(() => { timer = 0; ask(); }, Math.max(120, Math.min(800, asked + 800 - Date.now())));
   }
   async function ask() {
     if (asking) { again = true; return; }
