@@ -118,9 +118,11 @@ func (s *Server) plan(ctx context.Context, id PipelineID) {
 	var c compileError
 	compiling := errors.As(err, &c)
 	wait := s.fault(id, compiling)
-	if compiling && (final(c) || wait == 0) {
-		err = s.refuse(ctx, id, unjoin(c.error))
-		wait = longestWait
+	switch {
+	case compiling && (final(c) || wait == 0):
+		err, wait = s.refuse(ctx, id, problems(c.error)), longestWait
+	case errors.Is(err, ErrNotFound): // the project has gone
+		err = s.refuse(ctx, id, problems(err))
 	}
 	if err == nil || ctx.Err() != nil || errors.Is(err, ErrNotFound) {
 		if err != nil && ctx.Err() == nil {
@@ -270,19 +272,30 @@ func (s *Server) overtaken(ctx context.Context, project Project, p Pipeline) err
 	if !p.cancels(project) {
 		return nil
 	}
-	q := Query{Project: project.ID, Branch: p.Trigger.Branch, Limit: 1}
-	for newest, err := range s.store.Pipelines(ctx, q) {
-		if err != nil {
+	q := Query{Project: project.ID, Branch: p.Trigger.Branch, Limit: 100}
+	for newer, err := range s.store.Pipelines(ctx, q) {
+		switch {
+		case err != nil:
 			return err
-		}
-		if newest.Number > p.Number {
-			return s.autoCancel(ctx, project, newest)
+		case newer.Number <= p.Number:
+			return nil
+		case newer.cancels(project):
+			return s.autoCancel(ctx, project, newer)
 		}
 	}
 	return nil
 }
 
-// unjoin returns the texts of the errors that err joins, or its own.
+// problems returns the texts of the errors that err joins, or its own, for
+// people: the word of the sentinel at the end is for programs.
+func problems(err error) []string {
+	texts := unjoin(err)
+	for i := range texts {
+		texts[i] = strings.TrimSuffix(texts[i], ": "+ErrInvalid.Error())
+	}
+	return texts
+}
+
 func unjoin(err error) []string {
 	var texts []string
 	var joined interface{ Unwrap() []error }
@@ -291,14 +304,9 @@ func unjoin(err error) []string {
 			texts = append(texts, unjoin(e)...)
 		}
 	}
-	// An error with several causes in one sentence is one problem. The word of
-	// the sentinel at its end is for programs.
+	// An error with several causes in one sentence is one problem.
 	if len(texts) == 0 || strings.Join(texts, "\n") != err.Error() {
-		text := err.Error()
-		for _, sentinel := range []error{ErrInvalid, ErrNotFound} {
-			text = strings.TrimSuffix(text, ": "+sentinel.Error())
-		}
-		return []string{text}
+		return []string{err.Error()}
 	}
 	return texts
 }

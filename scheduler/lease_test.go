@@ -199,12 +199,12 @@ func TestP18_SubmitUntilTheAnswerIsKnown(t *testing.T) {
 	play(t, scheduler.Config{}, func(t *testing.T, s *stage) {
 		var down atomic.Bool
 		down.Store(true)
-		s.cluster.Fault = func(op string, _ scheduler.Placement) error {
+		s.cluster.SetFault(func(op string, _ scheduler.Placement) error {
 			if down.Load() && op == "submit" {
 				return errors.New("connection refused")
 			}
 			return nil
-		}
+		})
 		id := s.queue(ci.Task{})
 		s.after(30 * time.Minute)
 		r, err := s.Explain(t.Context(), id)
@@ -221,12 +221,12 @@ func TestReportsAreNeverLost(t *testing.T) {
 	play(t, scheduler.Config{}, func(t *testing.T, s *stage) {
 		var down atomic.Bool
 		down.Store(true)
-		s.world.fault = func(r ci.Report) error {
+		s.world.setFault(func(r ci.Report) error {
 			if down.Load() {
 				return errors.New("disk full")
 			}
 			return nil
-		}
+		})
 		id := s.queue(ci.Task{})
 		l := s.claim(id, 1)
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)

@@ -304,7 +304,7 @@ func TestSCH12_PendingReason(t *testing.T) {
 		require.Equal(t, 5, r.Position)
 	}, node)
 	play(t, scheduler.Config{}, func(t *testing.T, s *stage) {
-		s.cluster.Fault = func(op string, _ scheduler.Placement) error { return fmt.Errorf("no route to host") }
+		s.cluster.SetFault(func(op string, _ scheduler.Placement) error { return fmt.Errorf("no route to host") })
 		s.after(6 * time.Second)
 		require.Equal(t, "capacity", func() string {
 			s.queue(ci.Task{Total: 2})

@@ -276,24 +276,24 @@ func runChaos(t *testing.T, seed uint64, actions int) []string {
 		}
 		c.cfg = scheduler.Config{OrgLimit: 3, Begun: c.world.hasBegun}
 		c.cluster = schedulertest.NewCluster(c.agent, schedulertest.Node("n1", 8, 16384), schedulertest.Node("n2", 4, 8192))
-		c.backlog.Fault = func(string, []ci.Ticket) error {
+		c.backlog.SetFault(func(string, []ci.Ticket) error {
 			if c.chance(3) {
 				return errors.New("disk I/O error")
 			}
 			return nil
-		}
+		})
 		c.world.fault = func(ci.Report) error {
 			if c.chance(5) {
 				return errors.New("database is locked")
 			}
 			return nil
 		}
-		c.cluster.Fault = func(string, scheduler.Placement) error {
+		c.cluster.SetFault(func(string, scheduler.Placement) error {
 			if c.chance(5) {
 				return errors.New("connection reset")
 			}
 			return nil
-		}
+		})
 		c.start()
 		for n := range actions {
 			c.act(n)

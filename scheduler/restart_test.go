@@ -89,14 +89,14 @@ func TestPoisonTicketDoesNotStopTheOthers(t *testing.T) {
 	for name, cause := range map[string]error{"refused": ci.ErrInvalid, "fails": errors.New("row too long")} {
 		t.Run(name, func(t *testing.T) {
 			play(t, scheduler.Config{}, func(t *testing.T, s *stage) {
-				s.backlog.Fault = func(op string, tickets []ci.Ticket) error {
+				s.backlog.SetFault(func(op string, tickets []ci.Ticket) error {
 					for _, ticket := range tickets {
 						if ticket.Task.Name == "poison" {
 							return cause
 						}
 					}
 					return nil
-				}
+				})
 				bad := s.queue(ci.Task{Name: "poison"})
 				good := s.queue(ci.Task{})
 				s.after(time.Minute)
@@ -147,12 +147,12 @@ func TestBacklogThatFailsForAWhile(t *testing.T) {
 	play(t, scheduler.Config{}, func(t *testing.T, s *stage) {
 		var down atomic.Bool
 		down.Store(true)
-		s.backlog.Fault = func(string, []ci.Ticket) error {
+		s.backlog.SetFault(func(string, []ci.Ticket) error {
 			if down.Load() {
 				return errors.New("disk I/O error")
 			}
 			return nil
-		}
+		})
 		id := s.queue(ci.Task{})
 		s.after(10 * time.Minute)
 		require.Zero(t, s.cluster.Submits(id, 1))
@@ -171,12 +171,12 @@ func TestBacklogThatFailsForAWhile(t *testing.T) {
 func TestSlowNodeHoldsNobodyElse(t *testing.T) {
 	play(t, scheduler.Config{}, func(t *testing.T, s *stage) {
 		stuck := make(chan struct{})
-		s.cluster.Fault = func(op string, p scheduler.Placement) error {
+		s.cluster.SetFault(func(op string, p scheduler.Placement) error {
 			if op == "submit" && p.Node == "n1" {
 				<-stuck
 			}
 			return nil
-		}
+		})
 		s.queue(ci.Task{Total: 40})
 		require.Len(t, s.cluster.Living(), 20)
 		close(stuck)

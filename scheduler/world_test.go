@@ -46,6 +46,12 @@ func newWorld() *world {
 	}
 }
 
+func (w *world) setFault(f func(ci.Report) error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.fault = f
+}
+
 func (w *world) emit(e ci.Event) {
 	e.Seq, e.Time = uint64(len(w.events)+1), time.Now()
 	w.events = append(w.events, e)

@@ -21,8 +21,8 @@
 # tools instead of its image, and what it checks is not so. All of that is
 # reported and exits 0. Exit 1 is for what is Rondo's own fault: a run that does
 # not end, that breaks, that loses a job, a job that ended as
-# infrastructure_fail or timedout, or an outcome that differs between the two
-# ways.
+# infrastructure_fail or timedout or could not check out its revision, or an
+# outcome that differs between the two ways.
 set -euo pipefail
 
 projects='
@@ -121,6 +121,9 @@ verdict() {
 		fault "job $2 ended as $3"
 		;;
 	esac
+	if grep -qF "job $2: step \"Checkout code\": failed" "$1"; then
+		fault "job $2 could not check out its revision"
+	fi
 	missing=$(lacking "$1" "$2" | paste -sd ';' - | sed 's/;/; /g')
 	if [ -n "$missing" ]; then
 		printf '  %-24s this machine lacks %s\n' "$2" "$missing"

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"iter"
 	"slices"
@@ -168,4 +167,3 @@ func (s *Files) stats(ctx context.Context, found []object, like ci.File) iter.Se
 		}
 	}
 }
-

@@ -2,7 +2,6 @@ package storage
 
 import (
 	"context"
-	"fmt"
 	"io"
 	"iter"
 
@@ -65,4 +64,3 @@ func (l *Logs) Follow(ctx context.Context, key ci.LogKey, offset int64) iter.Seq
 		}
 	}
 }
-

@@ -10,6 +10,7 @@ import (
 	"io/fs"
 	"strconv"
 	"sync"
+	"time"
 
 	"github.com/rondo-ci/rondo/ci"
 )
@@ -17,6 +18,10 @@ import (
 const (
 	logSuffix = ".log"
 	badSuffix = ".bad"
+
+	// askTimeout is how long a write waits for the bucket to say whether the
+	// hand-out has been sealed.
+	askTimeout = 2 * time.Second
 )
 
 // A handoutID names one hand-out of a task.
@@ -79,7 +84,13 @@ func (l *Logs) ready(ctx context.Context, h *handout, write bool) error {
 	}
 	var sealed *sealedLog
 	if l.cfg.Bucket != nil {
-		sealed, err = l.openSealed(ctx, h.id)
+		bctx := ctx
+		if write {
+			var cancel context.CancelFunc
+			bctx, cancel = context.WithTimeout(ctx, askTimeout)
+			defer cancel()
+		}
+		sealed, err = l.openSealed(bctx, h.id)
 		if err != nil && (!write || ctx.Err() != nil) {
 			return err
 		}
@@ -229,4 +240,3 @@ func (h *handout) wake(step int) {
 		delete(h.watch, step)
 	}
 }
-

@@ -92,4 +92,3 @@ func (h *handout) close() error {
 	h.old = nil
 	return errors.Join(errs...)
 }
-

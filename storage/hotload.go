@@ -1,7 +1,6 @@
 package storage
 
 import (
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -129,4 +128,3 @@ func (h *hotFile) giveUp(size int64, log *slog.Logger) error {
 	log.Warn("a log file has no readable beginning; it is kept aside", "file", h.name, "size", size)
 	return h.disk.rename(h.name, h.name+badSuffix)
 }
-

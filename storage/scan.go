@@ -71,4 +71,3 @@ func (w *window) ReadAt(p []byte, pos int64) (int, error) {
 	}
 	return copy(p, w.buf), nil
 }
-

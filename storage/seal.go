@@ -4,20 +4,19 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"hash/crc32"
 	"io/fs"
 	"strconv"
 	"strings"
 	"time"
-
-	"github.com/klauspost/compress/zstd"
-	"gocloud.dev/blob"
 
 	"github.com/rondo-ci/rondo/ci"
 )
 
 // sealBuffer is how many bytes of all streams together a sealer holds.
 const sealBuffer = 4 << 20
+
+// sealTimeout is how long Run waits for the bucket to take one log.
+const sealTimeout = 10 * time.Minute
 
 // Run seals the logs of hand-outs that have ended, a while after their last
 // output, and also those that an earlier Run has left; what cannot be sealed
@@ -61,7 +60,7 @@ func (l *Logs) sealAll(ctx context.Context) {
 	for _, name := range names {
 		id, ended, err := l.peek(name)
 		if err == nil && ended {
-			err = l.Seal(ctx, id.task, id.epoch)
+			err = l.sealSoon(ctx, id)
 		}
 		if ctx.Err() != nil {
 			return
@@ -70,6 +69,13 @@ func (l *Logs) sealAll(ctx context.Context) {
 			l.cfg.Log.Error("seal log", "task", id.task, "file", name, "error", err)
 		}
 	}
+}
+
+// sealSoon seals, but not for ever: others wait.
+func (l *Logs) sealSoon(ctx context.Context, id handoutID) error {
+	ctx, cancel := context.WithTimeout(ctx, sealTimeout)
+	defer cancel()
+	return l.Seal(ctx, id.task, id.epoch)
 }
 
 // peek says whose a hot file is and whether it has an end, without reading it.
@@ -168,4 +174,3 @@ func covers(s *sealedLog, h *hotFile) bool {
 	}
 	return true
 }
-

@@ -214,17 +214,49 @@ func TestRunSeals(t *testing.T) {
 		ran := make(chan error)
 		go func() { ran <- l.Run(ctx) }()
 		time.Sleep(30 * time.Second)
-		require.Len(t, disk.files, 2, "too early")
+		synctest.Wait()
+		require.Equal(t, 2, count(t, disk), "too early")
 		time.Sleep(90 * time.Second)
 		synctest.Wait()
-		require.Len(t, disk.files, 1)
+		require.Equal(t, 1, count(t, disk))
 		require.Equal(t, "before Run", contents(t, l, key(0), 0))
 		require.NoError(t, l.End(t.Context(), "running.0", 0))
 		time.Sleep(3 * time.Minute)
 		synctest.Wait()
-		require.Empty(t, disk.files)
+		require.Zero(t, count(t, disk))
 		cancel()
 		require.NoError(t, <-ran)
+	})
+}
+
+func count(t *testing.T, d disk) (n int) {
+	require.NoError(t, d.each(func(string, time.Time) bool {
+		n++
+		return true
+	}))
+	return n
+}
+
+// hangingBucket never answers.
+type hangingBucket struct{ *dirBucket }
+
+func (hangingBucket) Attributes(ctx context.Context, _ string) (*driver.Attributes, error) {
+	<-ctx.Done()
+	return nil, ctx.Err()
+}
+
+// TestP19_BucketHangs shows that output does not wait for the bucket.
+func TestP19_BucketHangs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		bucket := blob.NewBucket(hangingBucket{&dirBucket{}})
+		l := newLogs(newMemDisk(), LogsConfig{Bucket: bucket})
+		appendAll(t, l, key(0), 0, "abc")
+		require.Equal(t, "abc", contents(t, l, key(0), 0))
+		ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
+		defer cancel()
+		require.NoError(t, l.End(ctx, "job.0", 1))
+		require.ErrorIs(t, l.Seal(ctx, "job.0", 1), context.DeadlineExceeded)
+		require.Equal(t, "abc", contents(t, l, key(0), 0))
 	})
 }
 

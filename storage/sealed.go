@@ -8,14 +8,10 @@ import (
 	"hash/crc32"
 	"io"
 	"math"
-	"sort"
 	"strconv"
 
-	"github.com/klauspost/compress/zstd"
 	"gocloud.dev/blob"
 	"gocloud.dev/gcerrors"
-
-	"github.com/rondo-ci/rondo/ci"
 )
 
 // A sealed log is one object: blocks, an index of them, and a tail of
@@ -177,4 +173,3 @@ func parseSealed(b []byte, limit int64) (*sealedLog, error) {
 	}
 	return s, nil
 }
-

@@ -28,6 +28,10 @@ type Config struct {
 	// Tool is the executable that steps find as circleci and circleci-agent,
 	// see package tool; "" means that they find none.
 	Tool string
+	// Adopt says that this process does nothing but run tasks: the default
+	// executor then finds every process that a task leaves behind. See
+	// [host.Config].
+	Adopt bool
 	// Executor is where jobs run; nil is this machine.
 	Executor Executor
 	// Grace is how long a step that was asked to end may take, and how long
@@ -64,7 +68,7 @@ func New(door Door, files Files, cfg Config) *Agent {
 		}
 	}
 	if cfg.Executor == nil {
-		cfg.Executor = host.New(host.Config{Dir: cfg.Dir})
+		cfg.Executor = host.New(host.Config{Dir: cfg.Dir, Adopt: cfg.Adopt})
 	}
 	if cfg.Grace == 0 {
 		cfg.Grace = 10 * time.Second

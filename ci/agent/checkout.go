@@ -17,7 +17,6 @@ import (
 // A checkout brings the source of the pipeline into a directory, by git.
 type checkout struct {
 	s      *session
-	ctx    context.Context
 	st     *step
 	source string // what git clones
 	local  string // its path, if it is on this machine
@@ -39,12 +38,12 @@ var hash = regexp.MustCompile(`^[0-9a-f]{7,64}$`)
 // checkout performs a checkout step.
 func (s *session) checkout(ctx context.Context, st *step, spec ci.StepSpec) result {
 	t := s.work.Pipeline.Trigger
-	c := &checkout{s: s, ctx: ctx, st: st, spec: spec, dir: s.absolute(spec.Path, s.dir)}
+	c := &checkout{s: s, st: st, spec: spec, dir: s.absolute(spec.Path, s.dir)}
 	c.ref = ref{branch: t.Branch, tag: t.Tag, revision: strings.ToLower(t.Revision)}
 	c.ref.pull, _ = pullNumber(t)
 	err := c.prepare()
 	if err == nil {
-		err = c.run()
+		err = c.run(ctx)
 	}
 	if err != nil {
 		return failed("%v", err)
@@ -151,10 +150,10 @@ func redact(address string) string {
 }
 
 // run brings the source into the directory.
-func (c *checkout) run() error {
+func (c *checkout) run(ctx context.Context) error {
 	onDisk := c.s.place.Find(c.dir)
 	if _, err := os.Lstat(filepath.Join(onDisk, ".git")); err == nil {
-		return c.update()
+		return c.update(ctx)
 	}
 	entries, err := os.ReadDir(onDisk)
 	if err != nil && !os.IsNotExist(err) {
@@ -162,18 +161,18 @@ func (c *checkout) run() error {
 	}
 	for _, e := range entries {
 		if e.Name() == ".ssh" && c.dir == c.s.layout.Home {
-			return c.update() // the agent's own doing
+			return c.update(ctx) // the agent's own doing
 		}
 		return fmt.Errorf("directory %s is not empty and not a git repository", c.s.show(c.dir))
 	}
 	fmt.Fprintf(c.st.out, "Cloning %s\n", redact(c.source))
-	return c.clone(onDisk)
+	return c.clone(ctx, onDisk)
 }
 
 // clone makes a new repository.
-func (c *checkout) clone(onDisk string) error {
+func (c *checkout) clone(ctx context.Context, onDisk string) error {
 	if c.spec.Method == "shallow" {
-		return c.update()
+		return c.update(ctx)
 	}
 	args := []string{"clone", "--quiet"}
 	quick := c.spec.Method != "blobless" && c.local != "" && c.ref.branch != "" && headOf(c.local, c.ref.branch) == c.ref.revision
@@ -189,62 +188,62 @@ func (c *checkout) clone(onDisk string) error {
 	if c.spec.Method == "blobless" && c.local != "" {
 		source = "file://" + c.local // a plain path knows no filters
 	}
-	if err := c.git("", append(args, "--", source, c.dir)...); err != nil {
+	if err := c.git(ctx, "", append(args, "--", source, c.dir)...); err != nil {
 		return fmt.Errorf("cannot clone %s: %w", redact(c.source), err)
 	}
 	if quick && headOf(onDisk, c.ref.branch) == c.ref.revision {
 		return nil
 	}
-	return c.place()
+	return c.place(ctx)
 }
 
 // update fetches into a repository, which is made if there is none, and resets
 // it to the revision.
-func (c *checkout) update() error {
+func (c *checkout) update(ctx context.Context) error {
 	onDisk := c.s.place.Find(c.dir)
 	if _, err := os.Lstat(filepath.Join(onDisk, ".git")); err != nil {
-		if err := c.git("", "init", "--quiet", "--", c.dir); err != nil {
+		if err := c.git(ctx, "", "init", "--quiet", "--", c.dir); err != nil {
 			return err
 		}
-		if err := c.git(c.dir, "remote", "add", "origin", c.source); err != nil {
+		if err := c.git(ctx, c.dir, "remote", "add", "origin", c.source); err != nil {
 			return err
 		}
 	} else {
 		fmt.Fprintf(c.st.out, "Fetching into the existing repository from %s\n", redact(c.source))
-		if err := c.git(c.dir, "remote", "set-url", "origin", c.source); err != nil {
-			if err := c.git(c.dir, "remote", "add", "origin", c.source); err != nil {
+		if err := c.git(ctx, c.dir, "remote", "set-url", "origin", c.source); err != nil {
+			if err := c.git(ctx, c.dir, "remote", "add", "origin", c.source); err != nil {
 				return err
 			}
 		}
 	}
 	if c.spec.Method == "shallow" {
-		if err := c.fetchShallow(); err != nil {
+		if err := c.fetchShallow(ctx); err != nil {
 			return fmt.Errorf("cannot fetch %s: %w", redact(c.source), err)
 		}
-		return c.place()
+		return c.place(ctx)
 	}
 	args := []string{"fetch", "--quiet", "--force", "--tags"}
 	if c.spec.Method == "blobless" {
 		args = append(args, "--filter=blob:none")
 	}
-	if err := c.git(c.dir, append(args, "--", "origin", "+refs/heads/*:refs/remotes/origin/*")...); err != nil {
+	if err := c.git(ctx, c.dir, append(args, "--", "origin", "+refs/heads/*:refs/remotes/origin/*")...); err != nil {
 		return fmt.Errorf("cannot fetch %s: %w", redact(c.source), err)
 	}
-	return c.place()
+	return c.place(ctx)
 }
 
 // fetchShallow fetches no more of the history than asked for.
-func (c *checkout) fetchShallow() error {
+func (c *checkout) fetchShallow(ctx context.Context) error {
 	source := "origin"
 	if c.local != "" {
 		source = "file://" + c.local // a plain path knows no depth
 	}
 	depth := "--depth=" + strconv.Itoa(max(c.spec.Depth, 1))
-	if c.git(c.dir, "fetch", "--quiet", "--force", depth, "--", source, c.ref.revision) == nil {
+	if c.git(ctx, c.dir, "fetch", "--quiet", "--force", depth, "--", source, c.ref.revision) == nil {
 		return nil
 	}
 	// A server that gives no single commits: the branch, and it may be deep.
-	return c.git(c.dir, "fetch", "--quiet", "--force", depth, "--", source, c.remoteRef())
+	return c.git(ctx, c.dir, "fetch", "--quiet", "--force", depth, "--", source, c.remoteRef())
 }
 
 // remoteRef returns the ref at the source that should hold the revision.
@@ -261,30 +260,30 @@ func (c *checkout) remoteRef() string {
 }
 
 // place makes the working tree that of the revision, fetching it if need be.
-func (c *checkout) place() error {
-	if c.ref.pull == 0 && c.reset() == nil {
+func (c *checkout) place(ctx context.Context) error {
+	if c.ref.pull == 0 && c.reset(ctx) == nil {
 		return nil
 	}
-	if err := c.git(c.dir, "fetch", "--quiet", "--force", "--", "origin", c.remoteRef()); err != nil {
+	if err := c.git(ctx, c.dir, "fetch", "--quiet", "--force", "--", "origin", c.remoteRef()); err != nil {
 		// Perhaps the ref is gone and the commit is not.
-		_ = c.git(c.dir, "fetch", "--quiet", "--force", "--", "origin", c.ref.revision)
+		_ = c.git(ctx, c.dir, "fetch", "--quiet", "--force", "--", "origin", c.ref.revision)
 	}
-	if err := c.reset(); err != nil {
+	if err := c.reset(ctx); err != nil {
 		return fmt.Errorf("%s is not in %s: %w", c.ref.show(), redact(c.source), err)
 	}
 	return nil
 }
 
 // reset checks the revision out, as a branch if it is one.
-func (c *checkout) reset() error {
+func (c *checkout) reset(ctx context.Context) error {
 	if c.ref.branch == "" {
-		return c.git(c.dir, "checkout", "--quiet", "--force", "--detach", c.ref.revision)
+		return c.git(ctx, c.dir, "checkout", "--quiet", "--force", "--detach", c.ref.revision)
 	}
-	return c.git(c.dir, "checkout", "--quiet", "--force", "-B", c.ref.branch, c.ref.revision)
+	return c.git(ctx, c.dir, "checkout", "--quiet", "--force", "-B", c.ref.branch, c.ref.revision)
 }
 
 // git runs git in a directory of the steps; "" is the home directory.
-func (c *checkout) git(dir string, args ...string) error {
+func (c *checkout) git(ctx context.Context, dir string, args ...string) error {
 	if dir == "" {
 		dir = c.s.layout.Home
 	}
@@ -303,7 +302,7 @@ func (c *checkout) git(dir string, args ...string) error {
 	if _, ok := env["GIT_SSH_COMMAND"]; !ok {
 		env["GIT_SSH_COMMAND"] = "ssh -o BatchMode=yes -o StrictHostKeyChecking=accept-new"
 	}
-	code, cause, err := c.s.exec(c.ctx, c.st.out, place.Command{
+	code, cause, err := c.s.exec(ctx, c.st.out, place.Command{
 		Args: append([]string{"git"}, args...), Env: env.list(c.s.bin()), Dir: dir,
 	}, defaultSilence)
 	switch {

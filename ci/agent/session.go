@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"time"
 
@@ -144,11 +145,9 @@ func (s *session) open(ctx context.Context) (place.Place, bool) {
 		s.verdict.add(r)
 		return nil, false
 	}
-	fmt.Fprintf(st.out, "Job %q of workflow %q, number %d, agent %s\n",
-		s.work.Job.Name, s.work.Workflow, s.work.Task.Number, s.agent.cfg.Worker)
-	for _, n := range s.layout.Notes {
-		fmt.Fprintln(st.out, n)
-	}
+	// In one piece, so that it is sent in one.
+	fmt.Fprintf(st.out, "Job %q of workflow %q, number %d, agent %s\n%s\n",
+		s.work.Job.Name, s.work.Workflow, s.work.Task.Number, s.agent.cfg.Worker, strings.Join(s.layout.Notes, "\n"))
 	st.end(result{status: ci.Success})
 	return p, true
 }

@@ -140,6 +140,13 @@ echo run' > x; chmod +x x; ln -s d/a l`, nil)
 	require.Equal(t, ci.Failed, r.Status)
 	require.Contains(t, r.Reason, "Concurrent upstream jobs persisted the same file(s):\nf (jobs \"b\" and \"c\")")
 
+	// A file here is a directory there.
+	e := layer(t, s, "e", "mkdir f; echo e > f/x", []ci.Upstream{a})
+	for _, order := range [][]ci.Upstream{{a, c, e}, {a, e, c}} {
+		w = follow([]ci.StepSpec{{Kind: ci.StepAttach, Path: "."}}, order...)
+		require.Contains(t, run(t, s, w).Reason, "Concurrent upstream jobs persisted the same file(s):\nf (jobs ")
+	}
+
 	// Two nodes of one job that persist the same file, and a fan-in.
 	c.Job = "b"
 	w = follow([]ci.StepSpec{{Kind: ci.StepAttach, Path: "."}}, a, b, c)

@@ -157,24 +157,37 @@ func number(name string) int {
 const maxClashes = 20
 
 // conflicts names the files that jobs which do not stand behind each other
-// have persisted. Afterwards the layers are at their beginning again.
+// have persisted, also where one has a file and the other a directory.
+// Afterwards the layers are at their beginning again.
 func conflicts(layers []layer) ([]string, error) {
-	owners := map[string][]int{} // by name, of files and links; layers that have it
+	files, dirs := map[string][]int{}, map[string][]int{} // the layers that have them
 	var clashes []string
 	for i, l := range layers {
-		seen := map[string]bool{}
-		_, err := archive.List(l.tmp, archive.Limits{}, func(e archive.Entry) error {
-			if e.Dir || seen[e.Name] {
-				return nil
-			}
-			seen[e.Name] = true
-			for _, o := range owners[e.Name] {
-				if concurrent(layers[o].up, l.up) && len(clashes) <= maxClashes {
-					clashes = append(clashes, fmt.Sprintf("%s (jobs %q and %q)", e.Name, layers[o].up.Job, l.up.Job))
-					break
+		clash := func(name string, owners []int) bool {
+			for _, o := range owners {
+				if concurrent(layers[o].up, l.up) {
+					if len(clashes) <= maxClashes {
+						clashes = append(clashes, fmt.Sprintf("%s (jobs %q and %q)", name, layers[o].up.Job, l.up.Job))
+					}
+					return true
 				}
 			}
-			owners[e.Name] = append(owners[e.Name], i)
+			return false
+		}
+		seen := map[string]bool{}
+		_, err := archive.List(l.tmp, archive.Limits{}, func(e archive.Entry) error {
+			name := e.Name
+			if !e.Dir && !seen[name] {
+				seen[name] = true
+				_ = clash(name, files[name]) || clash(name, dirs[name])
+				files[name] = append(files[name], i)
+				name = path.Dir(name)
+			}
+			for ; name != "." && !seen[name]; name = path.Dir(name) {
+				seen[name] = true
+				clash(name, files[name])
+				dirs[name] = append(dirs[name], i)
+			}
 			return nil
 		})
 		if err == nil {

@@ -114,7 +114,9 @@ func ExampleExplain() {
 }
 
 func ExampleMermaid() {
-	plan, err := config.Compile(context.Background(), []byte(exampleSource), config.Options{})
+	plan, err := config.Compile(context.Background(), []byte(exampleSource), config.Options{
+		Values: map[string]any{"git.branch": "main"},
+	})
 	if err != nil {
 		fmt.Print(config.Render(err))
 		return

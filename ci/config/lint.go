@@ -47,6 +47,6 @@ func (c *compiler) sortedWarnings() []*Error {
 // command: whoever may push a branch may then run commands.
 func (c *compiler) untrusted(at *node, name string) {
 	if c.inShell {
-		c.warn(at, "CFG908", "pipeline.%s becomes part of a shell command: a branch can be named to run commands; use the variable $CIRCLE_BRANCH or $CIRCLE_TAG", name)
+		c.warn(at, "CFG908", "pipeline.%s becomes part of a shell command, and whoever pushes chooses it; use a variable like $CIRCLE_BRANCH instead", name)
 	}
 }

@@ -1,8 +1,8 @@
 package config
 
 // Options say for which pipeline a configuration is compiled. The zero value
-// is good for checking a text without a pipeline: a push to a branch called
-// main.
+// is good for checking a text without a pipeline: a push to a branch without a
+// name, which no filter for named branches lets pass.
 type Options struct {
 	// File is the name of the text in messages; "" is .circleci/config.yml.
 	File string
@@ -13,7 +13,7 @@ type Options struct {
 	// Values are the pipeline values by their names without "pipeline.":
 	// git.branch, git.tag, git.revision, number, id, trigger_source and so on.
 	// What is missing has a harmless default. git.branch and git.tag decide
-	// the filters; when both are missing, git.branch is main.
+	// the filters; on a tag git.branch is empty.
 	Values map[string]any
 	// Orbs finds the orbs that the configuration imports; nil has none.
 	Orbs Orbs

@@ -12,16 +12,16 @@ import (
 // pipelineDefaults are the pipeline values of a compile without a pipeline. A
 // value that the caller gives replaces the one here.
 var pipelineDefaults = map[string]string{
-	"id": "00000000-0000-0000-0000-000000000001", "number": "1",
+	"id": "00000000-0000-0000-0000-000000000000", "number": "1",
 	"project.git_url": "https://github.com/example/project", "project.type": "github",
-	"project.slug": "gh/example/project", "project.id": "00000000-0000-0000-0000-000000000001",
-	"organization.id": "00000000-0000-0000-0000-000000000001",
+	"project.slug": "gh/example/project", "project.id": "00000000-0000-0000-0000-000000000000",
+	"organization.id": "00000000-0000-0000-0000-000000000000",
 	"git.tag":         "", "git.branch": "", "git.revision": "0000000000000000000000000000000000000000",
 	"git.base_revision": "", "git.branch.is_default": "false", "git.commit.url": "",
 	"git.repo_url": "", "git.repo_owner": "", "git.repo_name": "", "git.repo_id": "",
 	"git.commit.subject": "", "git.commit.body": "", "git.commit.author_name": "",
 	"git.commit.author_email": "", "git.commit.author_login": "", "git.commit.author_avatar_url": "",
-	"in_setup": "false", "trigger_source": "api", "name": "",
+	"in_setup": "false", "trigger_source": "webhook", "name": "",
 	"schedule.name": "", "schedule.id": "", "definition.id": "", "integration_source": "",
 	"trigger.received_at": "", "trigger.id": "", "trigger.type": "", "trigger.name": "",
 	"config.repository.name": "", "config.repository.url": "", "config.file_path": "",
@@ -35,9 +35,6 @@ var pipelineDefaults = map[string]string{
 // one that is not there is empty.
 var openGroups = []string{"trigger_parameters.", "event.", "deploy.", "config.", "git.commit."}
 
-// defaultBranch is what a compile without branch and tag is taken to be for.
-const defaultBranch = "main"
-
 // pipelineValues turns the caller's values into nodes.
 func (c *compiler) pipelineValues() {
 	c.pipeline = make(map[string]*node, len(c.o.Values))
@@ -50,10 +47,6 @@ func (c *compiler) pipelineValues() {
 		c.pipeline[strings.TrimPrefix(name, "pipeline.")] = n
 	}
 	c.branch, c.tag = c.pipeline["git.branch"].str(), c.pipeline["git.tag"].str()
-	if c.branch == "" && c.tag == "" {
-		c.branch = defaultBranch
-		c.pipeline["git.branch"] = text(defaultBranch, nil)
-	}
 }
 
 // pipelineValue looks up a name below pipeline.
@@ -71,10 +64,10 @@ func (c *compiler) pipelineValue(name string, sc *scope, at *node, raw string) (
 		e.Hint = suggest(rest, keys(c.params), "pipeline.parameters.")
 		return nil, false
 	}
+	if name == "git.branch" || name == "git.tag" || strings.HasPrefix(name, "git.commit.") {
+		c.untrusted(at, name)
+	}
 	if v, ok := c.pipeline[name]; ok {
-		if name == "git.branch" || name == "git.tag" {
-			c.untrusted(at, name)
-		}
 		return v, true
 	}
 	if v, ok := pipelineDefaults[name]; ok {

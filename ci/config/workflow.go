@@ -157,6 +157,7 @@ func (c *compiler) entry(w *workflow, item *node) {
 		if item.fields[0].value.isNull() {
 			e.Hint = "indent what belongs to '" + clip(item.fields[0].name(), 40) + "' by two more blanks"
 		}
+		w.broken(item.fields[0].name(), item.fields[0].key)
 		return
 	}
 	f := item.fields[0]
@@ -217,9 +218,7 @@ func (c *compiler) cell(w *workflow, name string, key, body *node, sc *scope, va
 		k.job = c.callJob(k, args, body, sc)
 	})
 	if k.typ != "approval" && k.job == nil {
-		// Others may require it, which is no further mistake.
-		k.job = &compiledJob{body: mapping(nil, key), at: key}
-		w.calls = append(w.calls, k)
+		w.broken(k.base, key).alias = k.alias
 		return
 	}
 	if c.legacy && slices.ContainsFunc(w.calls, k.repeats) {
@@ -227,6 +226,14 @@ func (c *compiler) cell(w *workflow, name string, key, body *node, sc *scope, va
 		return
 	}
 	w.calls = append(w.calls, k)
+}
+
+// broken adds a job that has been reported: others may require it, which is no
+// further mistake.
+func (w *workflow) broken(name string, at *node) *call {
+	k := &call{w: w, invoked: name, base: name, at: at, job: &compiledJob{body: mapping(nil, at), at: at}}
+	w.calls = append(w.calls, k)
+	return k
 }
 
 // repeats reports whether two calls say the same.

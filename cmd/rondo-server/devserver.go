@@ -114,7 +114,7 @@ func (s *devServer) open(ctx context.Context, f devFlags) (err error) {
 	}, engine.Config{
 		Log:     s.log,
 		Server:  ci.Config{JobURL: s.jobURL},
-		Cluster: cluster.Config{Dir: s.folder.Join("agents"), Sweep: sweep},
+		Cluster: cluster.Config{Dir: s.folder.Join("agents"), Sweep: s.sweep},
 	})
 	return nil
 }
@@ -148,10 +148,14 @@ func (s *devServer) register(ctx context.Context) error {
 	return s.db.PutProject(ctx, s.project)
 }
 
-// sweep kills what a dead agent has left behind.
-func sweep(task ci.TaskID, epoch int64) {
+// sweep kills what a dead agent has left behind and closes its log, so that
+// whoever watches it learns that there is no more.
+func (s *devServer) sweep(task ci.TaskID, epoch int64) {
 	mark := fmt.Sprintf("%s/%d", task, epoch)
 	host.Sweep(func(m string) bool { return m == mark })
+	if err := s.logs.End(context.Background(), task, epoch); err != nil {
+		s.log.Error("end log of dead agent", "task", task, "lease", epoch, "err", err)
+	}
 }
 
 // compile fetches the configuration of the pipeline's commit and compiles it.
@@ -223,7 +227,12 @@ func (s *devServer) run(ctx context.Context, show *console) error {
 	g.Go(func() error { return serve(work, s.agents, door.Handler(s.engine.Door, s.key.Valid)) })
 	g.Go(func() error { return serve(work, s.page, s.handler()) })
 	g.Go(func() error { return show.follow(work, after) })
-	g.Go(func() error { return s.watch(ctx, work) })
+	g.Go(func() error {
+		watching, cancel := context.WithCancel(ctx)
+		defer cancel()
+		defer context.AfterFunc(work, cancel)()
+		return s.watch(watching)
+	})
 	g.Go(func() error {
 		select {
 		case <-work.Done(): // a part has failed

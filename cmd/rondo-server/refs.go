@@ -72,11 +72,8 @@ func (r *refs) save() error {
 }
 
 // watch triggers a pipeline for HEAD and then for whatever is new, until ctx
-// or work ends.
-func (s *devServer) watch(ctx, work context.Context) error {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	defer context.AfterFunc(work, cancel)()
+// ends.
+func (s *devServer) watch(ctx context.Context) error {
 	now, err := s.repo.Refs(ctx)
 	if err != nil {
 		return err

@@ -14,14 +14,11 @@ import (
 // A Backlog is a [scheduler.Backlog] in memory. The zero Backlog is empty and
 // works. It is safe for concurrent use.
 type Backlog struct {
-	// Fault, if set, is asked before each write and returns why it fails; nil
-	// lets it pass. Tickets is empty for Remove.
-	Fault func(op string, tickets []ci.Ticket) error
-
 	mu      sync.Mutex
 	cursor  uint64
 	tickets map[ci.TaskID]ci.Ticket
 	writes  int
+	broken  func(op string, tickets []ci.Ticket) error
 }
 
 // Cursor returns the stored cursor.
@@ -84,6 +81,14 @@ func (b *Backlog) Open(context.Context) iter.Seq2[ci.Ticket, error] {
 	}
 }
 
+// SetFault lets f be asked before each write ("put" with its tickets, "remove"):
+// it returns why the write fails, and nil lets it pass.
+func (b *Backlog) SetFault(f func(op string, tickets []ci.Ticket) error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.broken = f
+}
+
 // Ticket returns the stored ticket of a task.
 func (b *Backlog) Ticket(id ci.TaskID) (ci.Ticket, bool) {
 	b.mu.Lock()
@@ -119,8 +124,11 @@ func (b *Backlog) fault(ctx context.Context, op string, tickets []ci.Ticket) err
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	if b.Fault != nil {
-		return b.Fault(op, tickets)
+	b.mu.Lock()
+	broken := b.broken
+	b.mu.Unlock()
+	if broken == nil {
+		return nil
 	}
-	return nil
+	return broken(op, tickets)
 }

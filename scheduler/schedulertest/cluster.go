@@ -2,7 +2,6 @@ package schedulertest
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"iter"
@@ -18,15 +17,13 @@ import (
 // A Cluster is a [scheduler.Cluster] of virtual nodes. Agents are calls of a
 // function in this process. It is safe for concurrent use.
 type Cluster struct {
-	// Fault, if set, is asked before each call ("submit", "stop", "nodes",
-	// "placements") and returns why it fails; nil lets it pass.
-	Fault func(op string, p scheduler.Placement) error
 	// Deaf clusters tell nothing by Watch: all must be found by asking.
 	Deaf bool
 
 	agent    func(context.Context, scheduler.Placement) error
 	agents   sync.WaitGroup
 	mu       sync.Mutex
+	broken   func(op string, p scheduler.Placement) error
 	nodes    []scheduler.Node
 	places   map[id]*place
 	order    []id
@@ -233,6 +230,14 @@ func (c *Cluster) Output(_ context.Context, p scheduler.Placement, _ bool) (io.R
 	return io.NopCloser(strings.NewReader(pl.output.String())), nil
 }
 
+// SetFault lets f be asked before each call ("submit", "stop", "nodes",
+// "placements"): it returns why the call fails, and nil lets it pass.
+func (c *Cluster) SetFault(f func(op string, p scheduler.Placement) error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.broken = f
+}
+
 // SetNodes replaces the nodes. Agents on nodes that go away live on.
 func (c *Cluster) SetNodes(nodes ...scheduler.Node) {
 	c.mu.Lock()
@@ -356,10 +361,11 @@ func (c *Cluster) fault(ctx context.Context, op string, p scheduler.Placement) e
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	if c.Fault != nil {
-		if err := c.Fault(op, p); err != nil {
-			return errors.Join(fmt.Errorf("%s %s", op, p.Task.ID), err)
-		}
+	c.mu.Lock()
+	broken := c.broken
+	c.mu.Unlock()
+	if broken == nil {
+		return nil
 	}
-	return nil
+	return broken(op, p)
 }

@@ -26,7 +26,7 @@ import (
 // TestLikeMemdb does the same random things to both databases and requires
 // the same answers, and in the end the same contents.
 func TestLikeMemdb(t *testing.T) {
-	require.NoError(t, flag.Set("rapid.steps", "60"))
+	require.NoError(t, flag.Set("rapid.steps", "40"))
 	dir, n := t.TempDir(), 0
 	rapid.Check(t, func(t *rapid.T) {
 		n++
@@ -302,7 +302,7 @@ func (m *twins) step(t *rapid.T) {
 	s := ci.Step{
 		Index: rapid.IntRange(-1, 2).Draw(t, "index"), Command: text.Draw(t, "command"),
 		Started: m.at.Truncate(10 * time.Second), // the same now and then
-		Status: rapid.SampledFrom([]ci.Status{ci.Running, ci.Running, ci.Success}).Draw(t, "status"),
+		Status:  rapid.SampledFrom([]ci.Status{ci.Running, ci.Running, ci.Success}).Draw(t, "status"),
 	}
 	l := m.lease(t)
 	m.equal("put step", nil, nil, m.mem.PutStep(t.Context(), l, s), m.sql.PutStep(t.Context(), l, s))

@@ -220,9 +220,11 @@ func rank(t ci.Test) int {
 const (
 	testedOnBranch = `
 		SELECT id FROM jobs WHERE project = ? AND name = ? AND branch = ?
+		AND number > 0
 		AND kept = 0 AND tests = 1 AND status = 'success' ORDER BY number DESC LIMIT 1`
 	testedAnywhere = `
 		SELECT id FROM jobs WHERE project = ? AND name = ?
+		AND number > 0
 		AND kept = 0 AND tests = 1 AND status = 'success' ORDER BY number DESC LIMIT 1`
 )
 

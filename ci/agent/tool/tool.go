@@ -58,7 +58,7 @@ func (e errCode) Error() string { return fmt.Sprintf("command exited with code %
 
 const help = `Usage: circleci <command>
 
-  tests glob PATTERN...     print the files that match, one a line
+  tests glob PATTERN...     print the paths that match, one a line
   tests split [FILE]        print this node's share of a list of tests
   tests run --command=CMD   run CMD with this node's share on its standard input
   step halt                 end the job here, as a success

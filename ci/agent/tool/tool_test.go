@@ -44,7 +44,8 @@ func TestGlob(t *testing.T) {
 		"none/**":             "",
 		"a.go a.go *.go b.go": ".hidden_test.go a.go b_test.go",
 		"[id].tsx":            "[id].tsx",
-		"x":                   "",
+		"x":                   "x",
+		"x/[y]":               "x/y",
 		"./x/**/d*.go":        "x/y/d_test.go",
 		"x/**":                "x/c_test.go x/y/d_test.go x/y/e.rb",
 	} {

@@ -31,7 +31,6 @@ type Leases interface {
 
 // Server knows what a task is to do. A [ci.Server] is one.
 type Server interface {
-	Report(ctx context.Context, r ci.Report) error
 	Work(ctx context.Context, l ci.Lease) (ci.Work, error)
 }
 
@@ -97,7 +96,7 @@ func New(leases Leases, server Server, records ci.Records, logs Logs, files File
 }
 
 // Claim takes the hand-out of a task for the worker and returns what is to be
-// done. The task is shown as running before Claim returns. [ci.ErrConflict]
+// done. [ci.ErrConflict]
 // means that the hand-out is superseded or taken: the agent must exit before it
 // runs anything.
 //
@@ -110,10 +109,6 @@ func (d *Door) Claim(ctx context.Context, task ci.TaskID, epoch int64, worker st
 	l, err := d.leases.Claim(ctx, task, epoch, worker)
 	if err != nil {
 		return ci.Work{}, fmt.Errorf("claim task %s: %w", task, err)
-	}
-	err = d.server.Report(ctx, ci.Report{Task: task, Epoch: epoch, Status: ci.Running, Node: worker})
-	if err != nil {
-		return ci.Work{}, fmt.Errorf("claim task %s: report: %w", task, err)
 	}
 	work, err := d.server.Work(ctx, l)
 	if err != nil {

@@ -100,7 +100,7 @@ func TestClaim(t *testing.T) {
 			require.Equal(t, ci.ProjectID("p1"), work.Project.ID)
 			require.Equal(t, "main", work.Pipeline.Trigger.Branch)
 		}
-		require.Equal(t, []string{"claim test.0", "report test.0 running on node 1/ä", "work test.0"}, w.history[:3])
+		require.Equal(t, []string{"claim test.0", "work test.0"}, w.history[:2])
 
 		_, err := d.Claim(ctx, "test.0", 3, "node 2")
 		require.ErrorIs(t, err, ci.ErrConflict, "another worker")
@@ -115,7 +115,7 @@ func TestClaimFaults(t *testing.T) {
 	everyWay(t, func(t *testing.T, w *world, open func(ci.TaskID, int64) both) {
 		w.hand("test.0", 1, "")
 		d := open("test.0", 1)
-		for _, op := range []string{"claim", "report", "work"} {
+		for _, op := range []string{"claim", "work"} {
 			w.fault[op] = errors.New("disk is full at /secret/place")
 			_, err := d.Claim(t.Context(), "test.0", 1, "n")
 			require.Error(t, err)

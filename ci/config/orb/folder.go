@@ -1,8 +1,3 @@
-// Package orb holds orbs for the configuration language: reusable packages of
-// commands, jobs and executors. Its nouns are the [Ref], which names an orb
-// and a version or a rule to choose one, and the [Dir], a folder of files for
-// work without a registry. It only looks orbs up; it never reads what is in
-// them, and it never uses a network.
 package orb
 
 import (
