@@ -179,7 +179,8 @@ func TestHouse_Examples(t *testing.T) {
 				}
 			}
 		}
-		shown := k.name == "main" || k.suite() || strings.Contains(k.dir+"/", "/internal/")
+		shown := k.name == "main" || k.suite() || strings.Contains(k.dir+"/", "/internal/") ||
+			strings.HasPrefix(k.dir, "examples/") // they are examples themselves
 		for _, f := range k.tests {
 			for _, d := range f.ast.Decls {
 				fn, ok := d.(*ast.FuncDecl)

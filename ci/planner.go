@@ -62,6 +62,11 @@ func (s *Server) recover(ctx context.Context) error {
 // enqueue adds a pipeline to those to be compiled.
 func (s *Server) enqueue(id PipelineID) {
 	s.mu.Lock()
+	if s.planning[id] { // accepted just before recover found it
+		s.mu.Unlock()
+		return
+	}
+	s.planning[id] = true
 	s.queue = append(s.queue, id)
 	s.mu.Unlock()
 	select {
@@ -115,6 +120,9 @@ const (
 // one unreachable host does not hold the others.
 func (s *Server) plan(ctx context.Context, id PipelineID) {
 	err := s.planOnce(ctx, id)
+	s.mu.Lock()
+	delete(s.planning, id)
+	s.mu.Unlock()
 	var c compileError
 	compiling := errors.As(err, &c)
 	wait := s.fault(id, compiling)
@@ -180,12 +188,15 @@ func (s *Server) refuse(ctx context.Context, id PipelineID, problems []string) e
 // planOnce compiles the pipeline and starts its workflows.
 func (s *Server) planOnce(ctx context.Context, id PipelineID) error {
 	p, err := s.store.Pipeline(ctx, id)
-	if err != nil || p.State != PipelinePending {
+	if err != nil || p.State == PipelineError {
 		return err
 	}
 	project, err := s.store.Project(ctx, p.Trigger.Project)
 	if err != nil {
 		return err
+	}
+	if p.State != PipelinePending { // it was started, and then something failed
+		return s.overtaken(ctx, project, p)
 	}
 	plan, err := s.compiler.Compile(ctx, project, p)
 	if err != nil {
@@ -245,6 +256,9 @@ func (s *Server) autoCancel(ctx context.Context, project Project, p Pipeline) er
 	}
 	for _, id := range open {
 		w, err := s.store.Workflow(ctx, id)
+		if errors.Is(err, ErrNotFound) {
+			continue // deleted meanwhile
+		}
 		if err != nil {
 			return err
 		}
@@ -259,7 +273,7 @@ func (s *Server) autoCancel(ctx context.Context, project Project, p Pipeline) er
 		err = s.store.Update(ctx, id, func(w *Workflow) ([]Event, error) {
 			return w.Cancel(Actor{}, fmt.Sprintf("pipeline %d on %s is newer", p.Number, p.Trigger.Branch), time.Now().UTC())
 		})
-		if err != nil && !errors.Is(err, ErrConflict) {
+		if err != nil && !errors.Is(err, ErrConflict) && !errors.Is(err, ErrNotFound) {
 			return err
 		}
 	}

@@ -67,6 +67,9 @@ func (w *Workflow) Retry(r Rerun, by Actor, now time.Time) ([]Event, error) {
 		}
 		if j.Status == NotRun { // it never ran: the same attempt waits again
 			j.Status, j.Reason, j.Stopped = Blocked, "", time.Time{}
+			e := w.jobEvent(JobRetried, j, now)
+			e.Actor, e.Reason = by, "it waits again"
+			events = append(events, e)
 			continue
 		}
 		w.Past = append(w.Past, *j)
@@ -82,7 +85,7 @@ func (w *Workflow) Retry(r Rerun, by Actor, now time.Time) ([]Event, error) {
 // still runs, nothing has ended yet, or a job that stays goes on behind one
 // that would have to succeed first.
 func (w *Workflow) retriable(r Rerun, again map[string]bool) error {
-	some := false
+	some, graph := false, w.requirements()
 	for i := range w.Jobs {
 		j := &w.Jobs[i]
 		ran := j.Status.Ended() && j.Status != NotRun
@@ -93,8 +96,8 @@ func (w *Workflow) retriable(r Rerun, again map[string]bool) error {
 		if j.Status != Queued && j.Status != Running && j.Status != OnHold {
 			continue
 		}
-		for _, up := range w.Upstream(j.Name) {
-			if u := w.JobNamed(up); again[up] && u.Status == Success {
+		for _, up := range graph.upstream(j.Name) {
+			if again[up] && w.JobNamed(up).Status == Success {
 				return fmt.Errorf("job %s, behind %s, is %s: %w", j.Name, up, j.Status, ErrConflict)
 			}
 		}
@@ -119,6 +122,7 @@ func (w *Workflow) chosen(r Rerun) (map[string]bool, error) {
 	if r.FromFailed && len(named) > 0 {
 		return nil, fmt.Errorf("choose either from_failed or jobs, not both: %w", ErrInvalid)
 	}
+	behind := w.requirements().behind(named)
 	for i := range w.Jobs {
 		j := &w.Jobs[i]
 		switch {
@@ -127,9 +131,7 @@ func (w *Workflow) chosen(r Rerun) (map[string]bool, error) {
 		case len(named) == 0, named[j.Name]:
 			again[j.Name] = true
 		case r.Downstream || j.Status != Success:
-			for _, up := range w.Upstream(j.Name) {
-				again[j.Name] = again[j.Name] || named[up]
-			}
+			again[j.Name] = behind[j.Name]
 		}
 	}
 	if r.FromFailed && !slices.Contains(slices.Collect(maps.Values(again)), true) {

@@ -53,9 +53,11 @@ type Server struct {
 	plans planCache
 
 	mu     sync.Mutex
-	queue  []PipelineID       // to be compiled
-	queued chan struct{}      // has one element while queue may not be empty
-	faults map[PipelineID]int // how often the compiler failed for no fault of the pipeline
+	queue  []PipelineID  // to be compiled
+	queued chan struct{} // has one element while queue may not be empty
+	// planning are those in queue or being compiled.
+	planning map[PipelineID]bool
+	faults   map[PipelineID]int // how often the compiler failed for no fault of the pipeline
 }
 
 // New returns a server over the store. It does nothing by itself until
@@ -67,7 +69,7 @@ func New(s Store, c Compiler, cfg Config) *Server {
 	if cfg.Planners <= 0 {
 		cfg.Planners = 4
 	}
-	return &Server{store: s, compiler: c, cfg: cfg, log: cfg.Log, queued: make(chan struct{}, 1), faults: map[PipelineID]int{}}
+	return &Server{store: s, compiler: c, cfg: cfg, log: cfg.Log, queued: make(chan struct{}, 1), planning: map[PipelineID]bool{}, faults: map[PipelineID]int{}}
 }
 
 // Trigger accepts a trigger: when it returns without error the pipeline is

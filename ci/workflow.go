@@ -405,3 +405,27 @@ func (g requirements) upstream(name string) []string {
 	visit(name)
 	return order
 }
+
+// behind returns the jobs that require one of the named, directly or not.
+func (g requirements) behind(named map[string]bool) map[string]bool {
+	next := make(map[string][]string, len(g)) // the other way round
+	for name, requires := range g {
+		for _, r := range requires {
+			next[r.Job] = append(next[r.Job], name)
+		}
+	}
+	found := make(map[string]bool)
+	var visit func(string)
+	visit = func(n string) {
+		for _, m := range next[n] {
+			if !found[m] {
+				found[m] = true
+				visit(m)
+			}
+		}
+	}
+	for n := range named {
+		visit(n)
+	}
+	return found
+}

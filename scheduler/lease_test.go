@@ -171,7 +171,7 @@ func TestP5_AgentThatNeverClaims(t *testing.T) {
 	}, node)
 }
 
-func TestP18_LeaseWinsOverACluserThatLies(t *testing.T) {
+func TestP18_LeaseWinsOverAClusterThatLies(t *testing.T) {
 	play(t, scheduler.Config{}, func(t *testing.T, s *stage) {
 		id := s.queue(ci.Task{})
 		l := s.claim(id, 1)

@@ -23,6 +23,7 @@ type checkout struct {
 	dir    string // as the steps see it
 	spec   ci.StepSpec
 	ref    ref
+	config string // file of git's settings
 }
 
 // A ref is what to check out.
@@ -84,8 +85,28 @@ func (c *checkout) prepare() error {
 	if err := c.locate(c.s.work.Project.CloneURL); err != nil {
 		return err
 	}
+	if err := c.configure(); err != nil {
+		return err
+	}
 	if c.local == "" && isSSH(c.source) && len(c.s.work.SSHKeys) > 0 {
 		return c.s.installKeys(c.s.work.SSHKeys)
+	}
+	return nil
+}
+
+// configure writes the settings that git runs with: those of the job, and
+// that a repository of another user of this machine is fine, since nothing in
+// it is run. A file is the only way that also reaches the git on the other
+// side of a clone from a path.
+func (c *checkout) configure() error {
+	theirs := c.s.env["GIT_CONFIG_GLOBAL"]
+	if theirs == "" {
+		theirs = "~/.gitconfig"
+	}
+	c.config = c.s.temporary("gitconfig")
+	text := fmt.Sprintf("[include]\n\tpath = %q\n[safe]\n\tdirectory = *\n[advice]\n\tdetachedHead = false\n", theirs)
+	if err := c.s.write(c.config, []byte(text), 0o644); err != nil {
+		return fmt.Errorf("write settings of git: %w", err)
 	}
 	return nil
 }
@@ -188,7 +209,13 @@ func (c *checkout) clone(ctx context.Context, onDisk string) error {
 	if c.spec.Method == "blobless" && c.local != "" {
 		source = "file://" + c.local // a plain path knows no filters
 	}
-	if err := c.git(ctx, "", append(args, "--", source, c.dir)...); err != nil {
+	err := c.git(ctx, "", append(args, "--", source, c.dir)...)
+	if err != nil && source == c.local && ctx.Err() == nil {
+		// Its files may have been packed anew under our hands. Through git's
+		// protocol that does not matter.
+		err = c.git(ctx, "", append(args, "--", "file://"+c.local, c.dir)...)
+	}
+	if err != nil {
 		return fmt.Errorf("cannot clone %s: %w", redact(c.source), err)
 	}
 	if quick && headOf(onDisk, c.ref.branch) == c.ref.revision {
@@ -291,13 +318,7 @@ func (c *checkout) git(ctx context.Context, dir string, args ...string) error {
 		ci.Var{Name: "GIT_TERMINAL_PROMPT", Value: "0"},
 		ci.Var{Name: "GIT_ALLOW_PROTOCOL", Value: "file:git:http:https:ssh"},
 		ci.Var{Name: "LC_ALL", Value: "C"},
-		// A repository of another user of this machine is fine: nothing in it
-		// is run.
-		ci.Var{Name: "GIT_CONFIG_COUNT", Value: "2"},
-		ci.Var{Name: "GIT_CONFIG_KEY_0", Value: "safe.directory"},
-		ci.Var{Name: "GIT_CONFIG_VALUE_0", Value: "*"},
-		ci.Var{Name: "GIT_CONFIG_KEY_1", Value: "advice.detachedHead"},
-		ci.Var{Name: "GIT_CONFIG_VALUE_1", Value: "false"},
+		ci.Var{Name: "GIT_CONFIG_GLOBAL", Value: c.config},
 	)
 	if _, ok := env["GIT_SSH_COMMAND"]; !ok {
 		env["GIT_SSH_COMMAND"] = "ssh -o BatchMode=yes -o StrictHostKeyChecking=accept-new"

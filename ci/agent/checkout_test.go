@@ -124,6 +124,22 @@ func TestCheckoutIntoWhatIsThere(t *testing.T) {
 	require.Contains(t, rep.Reason, "directory ~/project is not empty and not a git repository")
 }
 
+// A repository may belong to another user of this machine.
+func TestCheckoutOfAnothersRepository(t *testing.T) {
+	t.Parallel()
+	if os.Getuid() != 0 {
+		t.Skip("only root can give files away")
+	}
+	r := newRepository(t)
+	require.NoError(t, filepath.WalkDir(filepath.Dir(r.dir), func(p string, _ os.DirEntry, _ error) error { return os.Lchown(p, 4242, 4242) }))
+	for _, method := range []string{"", "shallow", "blobless"} {
+		s := new(agenttest.Server)
+		w := checkoutWork(r.dir, ci.Trigger{Branch: "main", Revision: r.main}, ci.StepSpec{Method: method})
+		rep := run(t, s, w)
+		require.Equal(t, ci.Success, rep.Status, rep.Reason+s.Output(w.Lease.Task, 1))
+	}
+}
+
 func TestSEC04_CheckoutRefuses(t *testing.T) {
 	t.Parallel()
 	r := newRepository(t)

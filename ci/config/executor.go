@@ -1,6 +1,9 @@
 package config
 
-import "slices"
+import (
+	"slices"
+	"strings"
+)
 
 // executor resolves what stands under the key executor of a job and returns
 // the keys that it lays down. ok is false after a reported mistake.
@@ -31,8 +34,12 @@ func (c *compiler) executor(value *node, sc *scope) (fields []field, ok bool) {
 		e.Hint = suggest(name, in.names("executors"), "")
 		return nil, false
 	}
-	if f.value.kind == stringKind && f.value.text != "" && len(c.aliases) < 10 {
+	if f.value.kind == stringKind && f.value.text != "" {
 		// Another name for an executor, usually one of an orb.
+		if len(c.aliases) > 20 || slices.Contains(c.aliases, name) {
+			c.fail(value, "CFG026", "the executor '%s' is itself: %s", name, strings.Join(append(c.aliases, name), " -> "))
+			return nil, false
+		}
 		c.aliases = append(c.aliases, name)
 		defer func() { c.aliases = c.aliases[:len(c.aliases)-1] }()
 		return c.executor(f.value, &scope{space: home})

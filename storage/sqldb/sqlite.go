@@ -138,13 +138,14 @@ type checkpointer struct {
 	tasks   sync.WaitGroup
 }
 
-// A checkpoint is due every so many commits; at ten pages each this keeps the
-// log at a few MB. When writers are so busy that the log still grows to
-// checkpointPages, the rest is moved while they wait, so that it can begin
-// anew.
+// A checkpoint is due every so many commits. It goes on beside the writers,
+// and what they add meanwhile stays; the log begins anew only when all of it
+// has been moved. So when it has grown to checkpointPages, that little rest is
+// moved while writers wait. This keeps the log at a few MB, which is also what
+// the next process has to read if this one is killed.
 const (
-	checkpointCommits = 200
-	checkpointPages   = 4000
+	checkpointCommits = 80
+	checkpointPages   = 1000
 )
 
 // committed counts a commit and starts a checkpoint when one is due.
@@ -171,8 +172,8 @@ func (c *checkpointer) start(db *DB) {
 func (c *checkpointer) wait() { c.tasks.Wait() }
 
 func (c *checkpointer) run(db *DB) error {
-	pages, moved, err := checkpoint(db.reader)
-	if err != nil || pages < checkpointPages || moved == pages {
+	pages, err := checkpoint(db.reader)
+	if err != nil || pages < checkpointPages {
 		return explain(err)
 	}
 	if err := db.writer.enter(context.Background()); err != nil {
@@ -180,13 +181,13 @@ func (c *checkpointer) run(db *DB) error {
 	}
 	defer db.writer.settle()
 	db.writer.end()
-	_, _, err = checkpoint(db.reader)
+	_, err = checkpoint(db.reader)
 	return explain(err)
 }
 
-// checkpoint moves what no reader holds back and no writer is adding.
-func checkpoint(s *statements) (pages, moved int, err error) {
-	var busy int
-	err = s.row(context.Background(), "PRAGMA wal_checkpoint(PASSIVE)", nil, &busy, &pages, &moved)
-	return pages, moved, err
+// checkpoint moves what was committed when it began and no reader holds back.
+// It returns how long the log was then.
+func checkpoint(s *statements) (pages int, err error) {
+	err = s.row(context.Background(), "PRAGMA wal_checkpoint(PASSIVE)", nil, new(int), &pages, new(int))
+	return pages, err
 }

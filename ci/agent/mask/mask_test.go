@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/url"
 	"os"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -90,7 +91,7 @@ func TestSEC_EncodedForms(t *testing.T) {
 func TestSEC_SplitAnywhere(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		secrets := rapid.SliceOfN(rapid.StringMatching(`[ab]{4,8}`), 1, 4).Draw(t, "secrets")
-		text := rapid.StringMatching(`[abc]{0,60}`).Draw(t, "text") + "c"
+		text := rapid.StringMatching(`([abc]|\x1b\[[0-9]m|\x1b|\x1b]0;a\x07){0,60}`).Draw(t, "text") + "c"
 		set := mask.New(secrets...)
 		var whole, parts bytes.Buffer
 		w := set.Writer(&whole)
@@ -104,9 +105,13 @@ func TestSEC_SplitAnywhere(t *testing.T) {
 		}
 		require.NoError(t, p.Close())
 		require.Equal(t, whole.String(), parts.String())
-		require.Equal(t, set.String(text), whole.String())
+		visible := regexp.MustCompile(`\x1b\[[0-9;]*m|\x1b\][^\x07]*\x07`).ReplaceAllString(whole.String(), "")
 		for _, s := range secrets {
+			require.NotContains(t, visible, s)
 			require.NotContains(t, whole.String(), s)
+		}
+		if !strings.Contains(text, "\x1b") {
+			require.Equal(t, set.String(text), whole.String())
 		}
 	})
 }
@@ -131,6 +136,32 @@ func TestSEC_IdleNeverTells(t *testing.T) {
 		require.NotContains(t, out.String(), secret)
 		require.Contains(t, out.String(), mask.Text)
 	})
+}
+
+// TestSEC_ColorsDoNotHide is attack A058: codes between the letters.
+func TestSEC_ColorsDoNotHide(t *testing.T) {
+	for in, want := range map[string]string{
+		"<s3c\x1b[0mret-\x1b[1;31mvalue>":                   "<****\x1b[0m\x1b[1;31m>",
+		"\x1b[32ms3cret-value\x1b[0m ok":                    "\x1b[32m****\x1b[0m ok",
+		"s\x1b]8;;http://x\x07\x1b(B\x1b=3cret-value":       "****\x1b]8;;http://x\x07\x1b(B\x1b=",
+		"\x1b[31mplain\x1b[0m \x1b \x1b[":                   "\x1b[31mplain\x1b[0m \x1b \x1b[",
+		"\x1b]" + strings.Repeat("x", 300) + "s3cret-value": "\x1b]" + strings.Repeat("x", 300) + "****",
+		"\x1b[\x1b[\x1b]\x1bs3cret-value\x1b":               "\x1b[\x1b[\x1b]\x1bs3cret-value\x1b",
+	} {
+		for _, size := range []int{1, 2, 3, 1000} {
+			var out bytes.Buffer
+			w := mask.New("s3cret-value").Writer(&out)
+			for p := []byte(in); len(p) > 0; p = p[min(size, len(p)):] {
+				_, _ = w.Write(p[:min(size, len(p))])
+			}
+			require.NoError(t, w.Close())
+			if strings.HasPrefix(in, "\x1b[\x1b[") {
+				require.NotContains(t, out.String(), "3cret-value")
+				continue
+			}
+			require.Equal(t, want, out.String(), "%q by %d", in, size)
+		}
+	}
 }
 
 func TestHoldIsReleased(t *testing.T) {

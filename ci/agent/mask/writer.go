@@ -1,30 +1,64 @@
 package mask
 
 import (
+	"errors"
 	"io"
 	"unsafe"
 )
 
-// A Writer masks a stream. It holds back what may be the beginning of a secret
-// until the next write decides. It is not safe for concurrent use.
+// A Writer masks a stream: first what is written as it is, then what a
+// terminal would show of it. It holds back what may be the beginning of a
+// secret until the next write decides. It is not safe for concurrent use.
 type Writer struct {
-	set *Set
-	to  io.Writer
+	to    io.Writer
+	bytes filter // writes to shown
+	shown filter
+}
+
+// Writer returns a writer that masks what it writes to w.
+func (s *Set) Writer(w io.Writer) *Writer {
+	m := &Writer{to: w}
+	m.shown = filter{set: s, to: w, view: newView}
+	m.bytes = filter{set: s, to: &m.shown, view: plainView}
+	return m
+}
+
+// Write writes what is decided of p and what was held. It keeps no reference
+// to p, and fails only if the writer behind it does.
+func (w *Writer) Write(p []byte) (int, error) {
+	if w.bytes.set.empty() {
+		return w.to.Write(p)
+	}
+	return w.bytes.Write(p)
+}
+
+// Waits reports whether text is held that [Writer.Idle] would write.
+func (w *Writer) Waits() bool { return w.bytes.waits() || w.shown.waits() }
+
+// Idle writes held text that is too short to give a secret away. Call it when
+// the stream has been silent for a while, so that a lone letter or a prompt
+// does not stay invisible. If the text turns out to be the beginning of a
+// secret after all, the rest of that is masked.
+func (w *Writer) Idle() error { return errors.Join(w.bytes.idle(), w.shown.idle()) }
+
+// Close decides and writes what is held, at the end of the stream. The
+// beginning of a secret is written as it is, unless it is more than half of
+// the secret: that is masked. Close does not close the writer behind it.
+func (w *Writer) Close() error { return errors.Join(w.bytes.close(), w.shown.close()) }
+
+// A filter masks a stream as one view shows it.
+type filter struct {
+	set  *Set
+	to   io.Writer
+	view func([]byte) view
 	// held is what has not been decided. Its first shown bytes have been
 	// written already: because the stream was idle, or as part of a mask.
 	held  []byte
 	shown int
 }
 
-// Writer returns a writer that masks what it writes to w.
-func (s *Set) Writer(w io.Writer) *Writer { return &Writer{set: s, to: w} }
-
-// Write writes what is decided of p and what was held. It keeps no reference
-// to p, and fails only if the writer behind it does.
-func (w *Writer) Write(p []byte) (int, error) {
-	if w.set.empty() || len(p) == 0 {
-		return w.to.Write(p)
-	}
+// Write implements [io.Writer].
+func (w *filter) Write(p []byte) (int, error) {
 	text := p
 	if len(w.held) > 0 {
 		w.held = append(w.held, p...)
@@ -38,15 +72,10 @@ func (w *Writer) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// Waits reports whether text is held that [Writer.Idle] would write.
-func (w *Writer) Waits() bool { return len(w.held) > w.shown && len(w.held) < minLength }
+func (w *filter) waits() bool { return len(w.held) > w.shown && len(w.held) < minLength }
 
-// Idle writes held text that is too short to give a secret away. Call it when
-// the stream has been silent for a while, so that a lone letter or a prompt
-// does not stay invisible. If the text turns out to be the beginning of a
-// secret after all, the rest of that is masked.
-func (w *Writer) Idle() error {
-	if !w.Waits() {
+func (w *filter) idle() error {
+	if !w.waits() {
 		return nil
 	}
 	_, err := w.to.Write(w.held[w.shown:])
@@ -54,13 +83,7 @@ func (w *Writer) Idle() error {
 	return err
 }
 
-// Close decides and writes what is held, at the end of the stream. The
-// beginning of a secret is written as it is, unless it is more than half of
-// the secret: that is masked. Close does not close the writer behind it.
-func (w *Writer) Close() error {
-	if len(w.held) == 0 {
-		return nil
-	}
+func (w *filter) close() error {
 	text := w.held
 	w.held = nil
 	_, err := w.scan(text, true)
@@ -68,53 +91,67 @@ func (w *Writer) Close() error {
 }
 
 // scan writes what is decided and returns how much of the text that is.
-func (w *Writer) scan(text []byte, last bool) (int, error) {
-	s := unsafe.String(unsafe.SliceData(text), len(text)) // read here and not kept
-	plain := w.shown
+func (w *filter) scan(raw []byte, last bool) (int, error) {
+	v := w.view(raw)
+	if last {
+		v.open = len(raw)
+	}
+	s := unsafe.String(unsafe.SliceData(v.text), len(v.text)) // read here and not kept
+	plain := w.shown                                          // what of raw has been written
 	w.shown = 0
 	flush := func(to int) error {
 		if to <= plain {
 			return nil
 		}
-		_, err := w.to.Write(text[plain:to])
+		_, err := w.to.Write(raw[plain:to])
 		return err
 	}
-	for i := 0; i < len(text); {
-		i = w.set.skip(s, i)
-		if i >= len(text) {
+	for i := 0; i < len(s); {
+		if i = w.set.skip(s, i); i >= len(s) {
 			break
 		}
 		end, open := w.set.match(s, i)
-		if open && last {
-			if rest := len(text) - i; end < len(text) && rest >= minLength && 2*rest > w.set.longest(s[i:]) && w.set.longest(s[i:]) > 0 {
-				end = len(text)
-			}
+		if open && last && end < len(s) && w.set.mostOf(s[i:]) {
+			end = len(s)
 		}
 		switch {
 		case open && !last:
-			if err := flush(i); err != nil {
-				return i, err
+			at := v.at(i)
+			if err := flush(at); err != nil {
+				return at, err
 			}
 			if end-i > longStretch {
-				return w.cut(s, i, end)
+				return w.cut(&v, s, i, end)
 			}
-			w.shown = max(plain-i, 0)
-			return i, nil
+			w.shown = max(plain-at, 0)
+			return at, nil
 		case end == i:
 			i++
 		default:
-			if err := flush(i); err != nil {
-				return i, err
+			if err := flush(v.at(i)); err != nil {
+				return v.at(i), err
 			}
-			if end > plain {
-				if _, err := io.WriteString(w.to, Text); err != nil {
-					return end, err
+			if to := v.behind(end); to > plain {
+				if _, err := w.to.Write(append([]byte(Text), v.hidden(i, end)...)); err != nil {
+					return to, err
 				}
+				plain = to
 			}
-			i, plain = end, max(plain, end)
+			i = end
 		}
 	}
-	return len(text), flush(len(text))
+	if err := flush(v.open); err != nil {
+		return v.open, err
+	}
+	w.shown = max(plain-v.open, 0)
+	return v.open, nil
+}
+
+// mostOf reports whether the text, at the end of a stream, is the beginning of
+// a secret and more than half of it.
+func (s *Set) mostOf(text string) bool {
+	n := s.longest(text)
+	return n > 0 && 2*len(text) > n
 }
 
 // longStretch is how long a stretch of overlapping secrets may get before it is
@@ -123,15 +160,16 @@ const longStretch = 64 << 10
 
 // cut masks the stretch text[i:end] and returns where in it the text begins
 // that has still to be held.
-func (w *Writer) cut(text string, i, end int) (int, error) {
+func (w *filter) cut(v *view, text string, i, end int) (int, error) {
 	for i++; i < end; i++ {
 		if _, open := w.set.at(text, i); open {
 			break
 		}
 	}
-	w.shown = end - i
+	at := v.at(i)
+	w.shown = max(v.behind(end)-at, 0)
 	_, err := io.WriteString(w.to, Text)
-	return i, err
+	return at, err
 }
 
 // skip returns the first position from i on where a secret may begin.

@@ -25,6 +25,13 @@ type Commit struct {
 // Commit returns the commit that a revision names: a hash, a branch, a tag or
 // anything that git understands. An unknown one is [ci.ErrNotFound].
 func (r *Repo) Commit(ctx context.Context, rev string) (Commit, error) {
+	if rev != "" && !strings.HasPrefix(rev, "-") {
+		if hash, _, data, ok := r.objects.object(ctx, rev+"^{commit}", maxCommit); ok {
+			if c, ok := parseCommit(hash, data); ok {
+				return c, nil
+			}
+		}
+	}
 	hash, err := r.resolve(ctx, rev)
 	if err != nil {
 		return Commit{}, fmt.Errorf("commit in %s: %w", r.dir, err)
@@ -60,6 +67,9 @@ func (r *Repo) commits(ctx context.Context, hashes ...string) (map[string]Commit
 	}
 	return commits, nil
 }
+
+// maxCommit is the size in bytes of the largest commit that is read at once.
+const maxCommit = 1 << 20
 
 // skipped reports whether the message asks for no pipeline.
 func (c Commit) skipped() bool {
@@ -98,6 +108,9 @@ func (r *Repo) file(ctx context.Context, rev, path string) ([]byte, error) {
 		if hash, err = r.resolve(ctx, rev); err != nil {
 			return nil, err
 		}
+	}
+	if _, kind, data, ok := r.objects.object(ctx, hash+":"+path, MaxFile); ok && kind == "blob" {
+		return data, nil
 	}
 	name := []byte(hash + ":" + path + "\n")
 	out, err := git(ctx, r.dir, nil, name, "cat-file", "--batch-check", "--follow-symlinks")

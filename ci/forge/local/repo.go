@@ -24,6 +24,7 @@ type Repo struct {
 	common  string // the repository that worktrees share
 	bare    bool
 	project ci.Project
+	objects *catFile
 }
 
 // Open finds the repository that the path lies in, from the path upwards. A path
@@ -56,6 +57,7 @@ func open(ctx context.Context, path string) (*Repo, error) {
 	if err := r.locate(ctx); err != nil {
 		return nil, refusal(err)
 	}
+	r.objects = &catFile{dir: r.dir}
 	if r.project, err = r.describe(ctx); err != nil {
 		return nil, err
 	}
