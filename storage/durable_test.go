@@ -232,6 +232,27 @@ func TestP15_KilledServer(t *testing.T) {
 	require.Equal(t, []string{"sync", "sync names"}, disk.ops)
 }
 
+// TestTornTail leaves more behind the good part than is written afterwards.
+func TestTornTail(t *testing.T) {
+	disk := newLossyDisk()
+	l := newLogs(disk, LogsConfig{})
+	appendAll(t, l, key(0), 0, "good")
+	good := bytes.Clone(disk.names[handoutID{"job.0", 1}.fileName()].now)
+	appendAll(t, l, key(0), 4, strings.Repeat("torn", 1000))
+	ino := disk.names[handoutID{"job.0", 1}.fileName()]
+	for _, tail := range [][]byte{ino.now[len(good) : len(ino.now)-1], make([]byte, 5000), bytes.Repeat([]byte{0xff}, 23)} {
+		ino.now = append(bytes.Clone(good), tail...)
+		l = newLogs(disk, LogsConfig{})
+		require.Equal(t, "good", contents(t, l, key(0), 0))
+		appendAll(t, l, key(0), 4, "!")
+		require.NoError(t, l.End(t.Context(), "job.0", 1))
+		l = newLogs(disk, LogsConfig{})
+		_, err := l.Append(t.Context(), key(0), 5, []byte("x"))
+		require.ErrorIs(t, err, ci.ErrConflict, "it has ended")
+		require.Equal(t, "good!", contents(t, l, key(0), 0))
+	}
+}
+
 // TestDamagedFile shows what becomes of a file that has lost bytes in its
 // middle: the beginning is used and the whole kept aside.
 func TestDamagedFile(t *testing.T) {

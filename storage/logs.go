@@ -34,7 +34,8 @@ type LogsConfig struct {
 	Bucket *blob.Bucket
 	// SealAfter is how long after the last output [Logs.Run] moves the log of
 	// an ended hand-out to the bucket. 0 means a minute: people look at logs
-	// most in their first moments, and machines are busiest then.
+	// most in their first moments, and machines are busiest then. Less than 0
+	// means as soon as possible.
 	SealAfter time.Duration
 	// MaxOpen is how many hot files may stay open while nobody uses them. 0
 	// means 256.

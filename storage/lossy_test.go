@@ -167,7 +167,9 @@ func (f *lossyFile) WriteAt(p []byte, pos int64) (int, error) {
 	if err != nil {
 		p = p[:len(p)/2] // half of it got there
 	}
-	f.ino.now = append(f.ino.now[:pos:pos], p...)
+	now := bytes.Clone(f.ino.now)
+	n := copy(now[pos:], p)
+	f.ino.now = append(now, p[n:]...)
 	return len(p), err
 }
 

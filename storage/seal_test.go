@@ -129,6 +129,17 @@ func TestSealAgain(t *testing.T) {
 	require.Empty(t, disk.files)
 	require.True(t, want == contents(t, l, key(0), 0))
 
+	less := newLogs(newMemDisk(), cfg) // a sealed log that lacks something
+	k := ci.LogKey{Task: "job.1"}
+	appendAll(t, less, k, 0, "half")
+	more := newLogs(disk, cfg)
+	appendAll(t, more, k, 0, "half and half")
+	for _, l := range []*Logs{less, more} {
+		require.NoError(t, l.End(ctx, k.Task, 0))
+		require.NoError(t, l.Seal(ctx, k.Task, 0))
+	}
+	require.Equal(t, "half and half", contents(t, newLogs(disk, cfg), k, 0))
+
 	for at := 0; at < len(whole); at += 1 + len(whole)/50 { // damage is seen
 		bad := append([]byte(nil), whole...)
 		bad[at] ^= 0x10

@@ -26,7 +26,9 @@ func (c *compiler) lookup(name string, sc *scope, at *node, raw string) (*node, 
 		}
 		e := c.fail(c.locate(at, raw), "CFG034", "Arguments referenced without declared parameters: %s", name)
 		e.Hint = suggest(rest, keys(sc.params), "parameters.")
-		if e.Hint == "" && len(sc.params) == 0 {
+		if _, ok := c.params[rest]; ok && !sc.space.orb {
+			e.Hint = "did you mean pipeline.parameters." + rest + "?"
+		} else if e.Hint == "" && len(sc.params) == 0 {
 			e.Hint = "no parameters are declared here; write \\<< for a literal <<"
 		}
 		return nil, false

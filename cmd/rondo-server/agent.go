@@ -12,6 +12,7 @@ import (
 
 	"github.com/rondo-ci/rondo/ci"
 	"github.com/rondo-ci/rondo/ci/agent"
+	"github.com/rondo-ci/rondo/ci/agent/host"
 	"github.com/rondo-ci/rondo/ci/api/door"
 	"github.com/rondo-ci/rondo/scheduler"
 	"github.com/spf13/cobra"
@@ -43,6 +44,7 @@ func runAgent(ctx context.Context, address, dir string, in io.Reader, out io.Wri
 		return err
 	}
 	log := slog.New(slog.NewTextHandler(os.Stderr, nil))
+	here := host.New(host.Config{Dir: dir, Adopt: true})
 	lines := bufio.NewReader(in)
 	for {
 		line, err := readLine(ctx, lines)
@@ -54,7 +56,7 @@ func runAgent(ctx context.Context, address, dir string, in io.Reader, out io.Wri
 			return fmt.Errorf("read placement: %w", err)
 		}
 		d := door.NewClient(base, p.Token, client)
-		a := agent.New(d, d, agent.Config{Dir: dir, Tool: tool, Log: log})
+		a := agent.New(d, d, agent.Config{Executor: here, Tool: tool, Log: log})
 		err = a.Run(ctx, p.Task.ID, p.Epoch)
 		if err != nil && !errors.Is(err, ci.ErrConflict) {
 			return fmt.Errorf("task %s: %w", p.Task.ID, err)

@@ -2,7 +2,8 @@
 //
 // A [Set] knows the secret values of a job and the forms in which they commonly
 // appear (base64, URL, JSON, shell and so on); a [Writer] replaces them in a
-// stream, also when they are split across writes. Values shorter than four
+// stream, also when they are split across writes or colored letter by letter.
+// Values shorter than four
 // bytes, and the words true and false, are not masked: they would hide half of
 // every log and protect nothing.
 //
