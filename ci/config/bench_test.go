@@ -5,6 +5,7 @@ import (
 	"os"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 	"go.yaml.in/yaml/v3"
@@ -140,4 +141,22 @@ func BenchmarkLargest(b *testing.B) {
 			require.NoError(b, err)
 		}
 	})
+}
+
+// BenchmarkRatio measures compiling against parsing the YAML alone, turn by
+// turn, so that a busy machine slows both. The target is at most 2.
+func BenchmarkRatio(b *testing.B) {
+	source := sized(1200)
+	var alone, whole time.Duration
+	for b.Loop() {
+		start := time.Now()
+		var doc yaml.Node
+		require.NoError(b, yaml.Unmarshal(source, &doc))
+		middle := time.Now()
+		_, err := config.Compile(b.Context(), source, config.Options{})
+		require.NoError(b, err)
+		alone += middle.Sub(start)
+		whole += time.Since(middle)
+	}
+	b.ReportMetric(float64(whole)/float64(alone), "times-yaml")
 }

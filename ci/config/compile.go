@@ -22,7 +22,7 @@ func Compile(ctx context.Context, source []byte, o Options) (ci.Plan, error) {
 		return ci.Plan{}, err
 	}
 	plan := c.planned
-	plan.Source = string(source)
+	plan.Source = c.text
 	plan.Expanded = c.header() + c.expanded
 	for _, w := range c.sortedWarnings() {
 		plan.Warnings = append(plan.Warnings, w.Error())
@@ -75,11 +75,12 @@ type compiler struct {
 	regexps   map[string]*pattern
 	setup     bool
 	planned   ci.Plan
-	cells     int // jobs so far
-	edges     int // requirements so far
-	size      int // bytes printed so far
-	grown     int // bytes of text made so far
-	slow      int // regular expressions that took too long
+	cells     int    // jobs so far
+	edges     int    // requirements so far
+	scratch   []byte // for printing a body
+	size      int    // bytes printed so far
+	grown     int    // bytes of text made so far
+	slow      int    // regular expressions that took too long
 
 	trace    []calling      // what is being expanded
 	calls    []*declaration // commands being expanded

@@ -10,8 +10,9 @@ const jobIndent = 4
 
 // printed is the text of a job's body; equal bodies have equal texts.
 func (c *compiler) printed(body *node) string {
-	p := printer{b: make([]byte, 0, 64+24*int(min(body.size, 4096))), max: c.limits.Expanded}
+	p := printer{b: c.scratch[:0], max: c.limits.Expanded}
 	p.fields(body.fields, jobIndent, false)
+	c.scratch = p.b
 	c.size += len(p.b)
 	if c.size > c.limits.Expanded || p.full() {
 		c.abort(body, "CFG003", "the expanded configuration has more than %d bytes, the limit called 'expanded'", c.limits.Expanded)
@@ -33,7 +34,7 @@ func (c *compiler) print(root *node) {
 		}
 		p.fields(fields, 0, false)
 	} else {
-		p.b = make([]byte, 0, c.size+512*len(c.workflows))
+		p.b = make([]byte, 0, c.size+64*c.cells+1024)
 		p.b = append(p.b, "version: 2\n"...)
 		if len(c.jobs) == 0 {
 			p.b = append(p.b, "jobs: {}\n"...)
