@@ -68,7 +68,7 @@ func New(door Door, files Files, cfg Config) *Agent {
 		}
 	}
 	if cfg.Executor == nil {
-		cfg.Executor = host.New(host.Config{Dir: cfg.Dir, Adopt: cfg.Adopt})
+		cfg.Executor = host.New(host.Config{Dir: cfg.Dir, Adopt: cfg.Adopt, Fill: Fill(cfg.Tool)})
 	}
 	if cfg.Grace == 0 {
 		cfg.Grace = 10 * time.Second

@@ -45,7 +45,13 @@ func (s *session) show(path string) string {
 
 // The scratch folder is flat: making directories is the dearest part of a
 // short task.
-func (s *session) bashEnv() string              { return filepath.Join(s.layout.Scratch, "bash_env") }
+// What is in the scratch folder of every task.
+const (
+	bashEnvFile = "bash_env"
+	binDir      = "bin"
+)
+
+func (s *session) bashEnv() string              { return filepath.Join(s.layout.Scratch, bashEnvFile) }
 func (s *session) taskData() string             { return s.layout.Scratch }
-func (s *session) bin() string                  { return filepath.Join(s.layout.Scratch, "bin") }
+func (s *session) bin() string                  { return filepath.Join(s.layout.Scratch, binDir) }
 func (s *session) temporary(name string) string { return filepath.Join(s.layout.Scratch, name) }

@@ -45,7 +45,9 @@ func (s *session) newStep(kind ci.StepKind, name string) *step {
 func (s *session) begin(kind ci.StepKind, name, command string, inBackground bool) (*step, error) {
 	st := s.newStep(kind, name)
 	st.record.Command, st.record.Background = s.secrets.String(command), inBackground
-	if err := st.put(st.record); err != nil {
+	err := st.put(st.record)
+	s.release() // whether or not: nothing waits for a record any more
+	if err != nil {
 		return nil, err
 	}
 	s.beside.Go(st.send)
@@ -65,7 +67,15 @@ func (s *session) beginQuietly(kind ci.StepKind, name string) *step {
 		defer st.ready.Done()
 		_ = st.put(first) // the record of the end tells of a fault
 	})
-	s.beside.Go(st.send)
+	// What it prints is sent while the job's first step runs, rather than
+	// while that waits for its record: the two would share the server's disk.
+	started := make(chan struct{})
+	s.release = sync.OnceFunc(func() { close(started) })
+	time.AfterFunc(quiet, s.release)
+	s.beside.Go(func() {
+		<-started
+		st.send()
+	})
 	return st
 }
 

@@ -36,8 +36,9 @@ type session struct {
 	layers     int // persisted to the workspace
 	files      int // temporary ones made
 
-	beside sync.WaitGroup // records, timings: everything beside the steps
-	fault  context.CancelCauseFunc
+	beside  sync.WaitGroup // records, timings: everything beside the steps
+	release func()         // lets the first step's output go
+	fault   context.CancelCauseFunc
 }
 
 // newSession returns the session of claimed work. The lease counts from asked.
@@ -164,20 +165,12 @@ func withoutSentinel(err error) string {
 	return text
 }
 
-// prepare fills the scratch folder and lays out the environment.
+// prepare fills the scratch folder, as far as the place has not done so ahead,
+// and lays out the environment.
 func (s *session) prepare() error {
-	if err := os.Mkdir(s.place.Find(s.bin()), 0o755); err != nil {
+	fill := Fill(s.agent.cfg.Tool)
+	if err := fill(s.place.Find(s.layout.Scratch), s.place.Find(s.layout.Home)); err != nil {
 		return fmt.Errorf("scratch folder: %w", err)
-	}
-	if err := s.write(s.bashEnv(), nil, 0o644); err != nil {
-		return fmt.Errorf("scratch folder: %w", err)
-	}
-	if s.agent.cfg.Tool != "" {
-		for _, name := range []string{"circleci", "circleci-agent"} {
-			if err := os.Symlink(s.agent.cfg.Tool, s.place.Find(filepath.Join(s.bin(), name))); err != nil {
-				return fmt.Errorf("scratch folder: %w", err)
-			}
-		}
 	}
 	s.dir = s.absolute(s.work.Job.WorkingDirectory, s.layout.Home)
 	if s.work.Job.WorkingDirectory == "" {
@@ -188,4 +181,31 @@ func (s *session) prepare() error {
 	}
 	s.buildEnvironment()
 	return nil
+}
+
+// Fill returns a function that puts into a scratch folder and its home what
+// every task needs there, for [host.Config]: the default working directory,
+// the file behind BASH_ENV, and the links by which steps find the tool. What
+// is there already is left as it is.
+func Fill(tool string) func(scratch, home string) error {
+	return func(scratch, home string) error {
+		bin, bashEnv := filepath.Join(scratch, binDir), filepath.Join(scratch, bashEnvFile)
+		if _, err := os.Lstat(bashEnv); err == nil { // made last: all is there
+			return nil
+		}
+		if err := os.MkdirAll(filepath.Join(home, "project"), 0o755); err != nil {
+			return err
+		}
+		if err := os.MkdirAll(bin, 0o755); err != nil {
+			return err
+		}
+		if tool != "" {
+			for _, name := range []string{"circleci", "circleci-agent"} {
+				if err := os.Symlink(tool, filepath.Join(bin, name)); err != nil && !errors.Is(err, os.ErrExist) {
+					return err
+				}
+			}
+		}
+		return os.WriteFile(bashEnv, nil, 0o644)
+	}
 }

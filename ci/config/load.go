@@ -5,8 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"regexp"
-	"strconv"
 	"strings"
 
 	"go.yaml.in/yaml/v3"
@@ -65,54 +63,6 @@ func parse(text []byte) (doc *yaml.Node, err error) {
 		return doc, nil
 	}
 	return nil, fmt.Errorf("yaml: line %d: expected a single document, found another one", next.Line)
-}
-
-var yamlLine = regexp.MustCompile(`^(?:yaml: )?line (\d+): `)
-
-// syntax turns an error of the YAML parser into ours.
-func (l *loader) syntax(err error) *Error {
-	e := &Error{Code: "CFG001", src: l.src}
-	msg := strings.TrimPrefix(err.Error(), "yaml: ")
-	if m := yamlLine.FindStringSubmatch(err.Error()); m != nil {
-		e.Line, _ = strconv.Atoi(m[1])
-		msg = err.Error()[len(m[0]):]
-		if strings.HasPrefix(msg, "did not find expected") {
-			e.Line++ // the parser counts these from 0
-		}
-	}
-	e.Message = "Unable to parse YAML: " + msg
-	line := l.src.line(e.Line)
-	indent := line[:len(line)-len(strings.TrimLeft(line, " \t"))]
-	e.Col = len(indent) + 1
-	switch {
-	case strings.Contains(indent, "\t"):
-		e.Col = strings.IndexByte(indent, '\t') + 1
-		e.Hint = "indent with blanks: YAML does not allow tabs here"
-	case strings.Contains(msg, "mapping values are not allowed"):
-		e.Hint = "quote the text if the ': ' belongs to it, or check the indentation"
-	case strings.Contains(msg, "unknown anchor"):
-		e.Hint = "an anchor (&name) has to stand before the aliases (*name) that use it"
-		if name := regexp.MustCompile(`'([^']*)'`).FindStringSubmatch(msg); name != nil && e.Line == 0 {
-			e.Line, e.Col = l.find("*" + name[1])
-		}
-	case strings.Contains(msg, "did not find expected key"), strings.Contains(msg, "did not find expected '-' indicator"):
-		e.Hint = "this line or one shortly before is indented by too much or too little"
-	case strings.Contains(msg, "could not find expected ':'"):
-		e.Hint = "a key needs a ':' and a blank behind it; a text over several lines needs '|'"
-	case strings.HasPrefix(strings.TrimLeft(line, " -"), "@"), strings.HasPrefix(strings.TrimLeft(line, " -"), "`"):
-		e.Hint = "a text may not begin with this character unless it is quoted"
-	}
-	return e
-}
-
-// find returns the place of the first occurrence of s.
-func (l *loader) find(s string) (line, col int) {
-	i := strings.Index(l.src.text, s)
-	if i < 0 {
-		return 0, 0
-	}
-	before := l.src.text[:i]
-	return strings.Count(before, "\n") + 1, i - strings.LastIndexByte(before, '\n')
 }
 
 // node converts a YAML node.

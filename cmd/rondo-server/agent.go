@@ -44,9 +44,15 @@ func runAgent(ctx context.Context, address, dir string, in io.Reader, out io.Wri
 		return err
 	}
 	log := slog.New(slog.NewTextHandler(os.Stderr, nil))
-	here := host.New(host.Config{Dir: dir, Adopt: true})
+	work, err := newWorkDir(dir)
+	if err != nil {
+		return err
+	}
+	defer work.close()
+	here := host.New(host.Config{Dir: work.path, Adopt: true, Fill: agent.Fill(tool)})
 	lines := bufio.NewReader(in)
 	for {
+		here.Warm() // the work folder goes as a whole, with what is left in it
 		line, err := readLine(ctx, lines)
 		if err != nil {
 			return nil // the server has gone, or asked to stop

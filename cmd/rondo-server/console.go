@@ -97,6 +97,8 @@ func (c *console) line(ctx context.Context, e ci.Event) string {
 		return fmt.Sprintf("#%d pipeline for %s", number, e.Name)
 	case ci.PipelineErrored:
 		return fmt.Sprintf("%s #%d %s: %s", c.mark(ci.Failed), number, e.Name, c.problems(ctx, e))
+	case ci.PipelinePlanned:
+		return c.warnings(ctx, e, number)
 	case ci.JobStarted:
 		c.begun[e.Job] = e.Time
 		return fmt.Sprintf("%s %s", c.mark(ci.Running), what)
@@ -137,6 +139,19 @@ func (c *console) problems(ctx context.Context, e ci.Event) string {
 	text := fmt.Sprintf("%d mistakes", len(p.Errors))
 	for _, problem := range p.Errors {
 		text += "\n            " + problem
+	}
+	return text
+}
+
+// warnings lists the bad habits of a configuration; "" when it has none.
+func (c *console) warnings(ctx context.Context, e ci.Event, number int64) string {
+	p, err := c.server.db.Pipeline(ctx, e.Pipeline)
+	if err != nil || len(p.Warnings) == 0 {
+		return ""
+	}
+	text := fmt.Sprintf("%s #%d %s: warnings of the configuration", c.mark(ci.Queued), number, e.Name)
+	for _, w := range p.Warnings {
+		text += "\n            " + w
 	}
 	return text
 }

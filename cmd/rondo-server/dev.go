@@ -24,8 +24,8 @@ const defaultListen = "127.0.0.1:7070"
 
 // devFlags are the flags of dev.
 type devFlags struct {
-	repo, data, listen string
-	json, autoCancel   bool
+	repo, data, listen, orbs string
+	json, autoCancel         bool
 }
 
 func devCommand() *cobra.Command {
@@ -56,6 +56,7 @@ are stopped and run again from their first step.`,
 	flags.StringVar(&f.repo, "repo", "", "the git repository to build (default: the one this folder is in; else the example project)")
 	flags.StringVar(&f.data, "data", "", "the data folder (default: ~/.local/share/rondo/<name of the repository>-<hash>)")
 	flags.StringVar(&f.listen, "listen", defaultListen, "address of the page and the API; port 0 is any free one")
+	flags.StringVar(&f.orbs, "orbs", "", "folder with the orbs that configurations import, as namespace__name@1.2.3.yml")
 	flags.BoolVar(&f.autoCancel, "auto-cancel", false, "a new commit on a branch other than the default one cancels the older pipelines there")
 	flags.BoolVar(&f.json, "json", false, "print JSON: first {\"url\",\"token\"}, then a line for each event")
 	return cmd

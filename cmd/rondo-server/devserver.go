@@ -16,6 +16,7 @@ import (
 	"github.com/rondo-ci/rondo/ci/api"
 	"github.com/rondo-ci/rondo/ci/api/door"
 	"github.com/rondo-ci/rondo/ci/config"
+	"github.com/rondo-ci/rondo/ci/config/orb"
 	"github.com/rondo-ci/rondo/ci/forge/local"
 	"github.com/rondo-ci/rondo/ci/web"
 	"github.com/rondo-ci/rondo/cmd/internal/datadir"
@@ -41,11 +42,16 @@ type devServer struct {
 	key     door.Key
 	access  access
 	engine  *engine.Engine
+	orbs    string // folder of orbs, "" for none
+	cache   config.Cache
 	log     *slog.Logger
 }
 
 // dev runs the server until ctx ends.
 func dev(ctx context.Context, f devFlags) error {
+	if info, err := os.Stat(f.orbs); f.orbs != "" && (err != nil || !info.IsDir()) {
+		return usageError{fmt.Errorf("--orbs %s: no such folder", f.orbs)}
+	}
 	repo, err := openRepo(ctx, f)
 	if err != nil {
 		return err
@@ -61,7 +67,7 @@ func dev(ctx context.Context, f devFlags) error {
 		return err
 	}
 	defer folder.Close()
-	s := &devServer{repo: repo, project: repo.Project(), folder: folder}
+	s := &devServer{repo: repo, project: repo.Project(), folder: folder, orbs: f.orbs}
 	s.project.AutoCancel = f.autoCancel
 	s.log = slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
 	defer s.close()
@@ -99,6 +105,9 @@ func (s *devServer) open(ctx context.Context, f devFlags) (err error) {
 		return err
 	}
 	if s.logs, err = storage.OpenLogs(s.folder.Join("logs"), storage.LogsConfig{Bucket: bucket, Log: s.log}); err != nil {
+		return err
+	}
+	if err := cleanWorkDirs(s.folder.Join("work")); err != nil {
 		return err
 	}
 	self, err := os.Executable()
@@ -148,13 +157,14 @@ func (s *devServer) register(ctx context.Context) error {
 	return s.db.PutProject(ctx, s.project)
 }
 
-// sweep kills what a dead agent has left behind and closes its log, so that
-// whoever watches it learns that there is no more.
+// sweep kills what a dead agent has left behind, removes its files and closes
+// its log, so that whoever watches it learns that there is no more.
 func (s *devServer) sweep(task ci.TaskID, epoch int64) {
 	mark := fmt.Sprintf("%s/%d", task, epoch)
 	host.Sweep(func(m string) bool { return m == mark })
-	if err := s.logs.End(context.Background(), task, epoch); err != nil {
-		s.log.Error("end log of dead agent", "task", task, "lease", epoch, "err", err)
+	err := errors.Join(s.logs.End(context.Background(), task, epoch), cleanWorkDirs(s.folder.Join("work")))
+	if err != nil {
+		s.log.Error("clean up after dead agent", "task", task, "lease", epoch, "err", err)
 	}
 }
 
@@ -167,9 +177,14 @@ func (s *devServer) compile(ctx context.Context, project ci.Project, p ci.Pipeli
 	if err != nil {
 		return ci.Plan{}, err
 	}
-	return config.Compile(ctx, source, config.Options{
+	options := config.Options{
 		Parameters: p.Trigger.Parameters, Values: engine.Values(project, p), Schedule: p.Trigger.Schedule,
-	})
+		Cache: &s.cache,
+	}
+	if s.orbs != "" {
+		options.Orbs = orb.Folder(s.orbs) // a new list each time: orbs may be added while the server runs
+	}
+	return config.Compile(ctx, source, options)
 }
 
 // url is the address of the page.

@@ -14,7 +14,6 @@ import (
 
 	"github.com/rondo-ci/rondo/ci"
 	"github.com/rondo-ci/rondo/ci/config"
-	"github.com/rondo-ci/rondo/ci/config/orb"
 	"github.com/rondo-ci/rondo/ci/forge/local"
 	"github.com/rondo-ci/rondo/cmd/internal/engine"
 	"go.yaml.in/yaml/v3"
@@ -60,13 +59,12 @@ func prepare(ctx context.Context, f runFlags) (*offline, error) {
 		File: name, Parameters: o.trigger.Parameters,
 		Values: engine.Values(o.project, ci.Pipeline{ID: ci.PipelineID(ci.NewID()), Number: 1, Trigger: o.trigger}),
 	}
-	if f.orbs != "" {
-		options.Orbs = orb.Folder(f.orbs)
+	if options.Orbs, err = orbFolder(f.orbs); err != nil {
+		return nil, err
 	}
 	o.plan, err = config.Compile(ctx, source, options)
 	if err != nil {
-		fmt.Fprint(os.Stderr, config.Render(err))
-		return nil, codeError{exitUsage, nil}
+		return nil, refused(err)
 	}
 	for _, w := range o.plan.Warnings {
 		note("warning: %s", w)

@@ -26,7 +26,7 @@ func (c *Cluster) forget(pl *place) {
 	delete(c.places, k)
 	c.order = slices.DeleteFunc(c.order, func(o key) bool { return o == k })
 	if pl.record != "" {
-		_ = os.Remove(pl.record)
+		pl.strike()
 	}
 	if p, ok := pl.agent.(*process); pl.log != "" && (!ok || p.ended) {
 		_ = os.Remove(pl.log)

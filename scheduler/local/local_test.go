@@ -3,6 +3,7 @@ package local_test
 import (
 	"context"
 	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"syscall"
@@ -90,12 +91,25 @@ func sees(t *testing.T, c *local.Cluster, p scheduler.Placement, state scheduler
 // pid returns the process that has the task, from its record.
 func pid(t *testing.T, dir string, p scheduler.Placement) int {
 	t.Helper()
-	data, err := os.ReadFile(dir + "/" + string(p.Task.ID) + "@1.json")
-	require.NoError(t, err)
+	_, data := recordOf(t, dir, p)
 	_, rest, _ := strings.Cut(string(data), `"pid":`)
 	n, err := strconv.Atoi(rest[:strings.IndexByte(rest, ',')])
 	require.NoError(t, err)
 	return n
+}
+
+// recordOf finds the record of the agent that has the task.
+func recordOf(t *testing.T, dir string, p scheduler.Placement) (string, []byte) {
+	t.Helper()
+	files, err := filepath.Glob(dir + "/*.json")
+	require.NoError(t, err)
+	for _, f := range files {
+		if data, err := os.ReadFile(f); err == nil && strings.Contains(string(data), string(p.Task.ID)) {
+			return f, data
+		}
+	}
+	t.Fatalf("no record of %s", p.Task.ID)
+	return "", nil
 }
 
 func TestP5_KilledAgentIsSeenAtOnce(t *testing.T) {
@@ -130,7 +144,12 @@ func TestAgentsAreReused(t *testing.T) {
 	}
 	left, err := os.ReadDir(dir)
 	require.NoError(t, err)
-	require.Len(t, left, 1, "records are removed, the log of the living agent is not: %v", left)
+	require.Len(t, left, 2, "the log and the record of the living agent: %v", left)
+	files, err := filepath.Glob(dir + "/*.json")
+	require.NoError(t, err)
+	data, err := os.ReadFile(files[0])
+	require.NoError(t, err)
+	require.Empty(t, strings.TrimSpace(string(data)), "the record is empty")
 }
 
 func TestIdleAgentThatDiedIsReplaced(t *testing.T) {
@@ -173,9 +192,7 @@ func TestStrangersAreLeftAlone(t *testing.T) {
 	p := task(schedulertest.TaskWaits)
 	require.NoError(t, before.Submit(t.Context(), p))
 	n := pid(t, dir, p)
-	file := dir + "/" + string(p.Task.ID) + "@1.json"
-	data, err := os.ReadFile(file)
-	require.NoError(t, err)
+	file, data := recordOf(t, dir, p)
 	_, rest, _ := strings.Cut(string(data), `"birth":"`)
 	birth := rest[:strings.IndexByte(rest, '"')]
 	require.NoError(t, os.WriteFile(file, []byte(strings.ReplaceAll(string(data), birth, "boot/1")), 0o600))

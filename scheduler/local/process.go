@@ -33,6 +33,11 @@ type process struct {
 	since time.Time // when it started, or became idle
 	place *place    // the task that it has
 	ended bool
+
+	birth  string   // tells it apart from a later process with its number
+	record *os.File // for the next server
+	noted  *place   // what the record is about
+	length int      // of the record
 }
 
 func (p *process) pid() int { return p.cmd.Process.Pid }
@@ -109,7 +114,7 @@ func (c *Cluster) assign(a *process, pl *place) error {
 		return os.ErrProcessDone
 	}
 	a.place, pl.agent, pl.log, pl.from = pl, a, a.log, size
-	return c.write(pl, a.pid())
+	return c.write(pl, a)
 }
 
 // take returns an idle process, the one that was busy last, or a new one.
@@ -137,8 +142,14 @@ func (c *Cluster) spawn() (*process, error) {
 		return nil, fmt.Errorf("start agent: %w", err)
 	}
 	defer log.Close()
+	record, err := os.OpenFile(strings.TrimSuffix(name, ".log")+".json", os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		_ = os.Remove(name)
+		return nil, fmt.Errorf("start agent: %w", err)
+	}
 	out, theirs, err := os.Pipe()
 	if err != nil {
+		_ = record.Close()
 		return nil, fmt.Errorf("start agent: %w", err)
 	}
 	cmd := exec.Command(c.start.argv[0], c.start.argv[1:]...)
@@ -152,10 +163,12 @@ func (c *Cluster) spawn() (*process, error) {
 	_ = theirs.Close()
 	if err != nil {
 		_ = out.Close()
+		_ = record.Close()
+		_ = os.Remove(record.Name())
 		_ = os.Remove(name)
 		return nil, fmt.Errorf("start agent: %w", err)
 	}
-	a := &process{cmd: cmd, in: in, log: name, since: time.Now()}
+	a := &process{cmd: cmd, in: in, log: name, since: time.Now(), birth: birth(cmd.Process.Pid), record: record}
 	go c.listen(a, out)
 	go c.reap(a, out)
 	return a, nil
@@ -197,6 +210,9 @@ func (c *Cluster) reap(a *process, out io.Closer) {
 	killGroup(a.pid())
 	c.mu.Lock()
 	a.ended = true
+	if a.noted == nil {
+		a.unrecord()
+	}
 	pl := a.place
 	a.place = nil
 	asleep := slices.Contains(c.idle, a)

@@ -1,11 +1,11 @@
 package local
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
-	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -56,7 +56,9 @@ func (c *Cluster) open() error {
 				_ = os.Remove(name)
 				continue
 			}
-			logs[pl.log] = true
+			if pl != nil {
+				logs[pl.log] = true
+			}
 		}
 	}
 	for _, f := range files {
@@ -67,21 +69,53 @@ func (c *Cluster) open() error {
 	return nil
 }
 
-// write keeps a record of who has the placement.
-func (c *Cluster) write(pl *place, pid int) error {
-	r := record{PID: pid, Birth: birth(pid), Log: filepath.Base(pl.log), From: pl.from, Placement: pl.Placement}
+// write notes who has the placement, in the file of the process. It takes one
+// write, so a server that is killed leaves the old record or the new one; and
+// no file has to be made, which costs far more.
+func (c *Cluster) write(pl *place, a *process) error {
+	r := record{PID: a.pid(), Birth: a.birth, Log: filepath.Base(pl.log), From: pl.from, Placement: pl.Placement}
 	data, err := json.Marshal(r)
+	if err == nil {
+		err = a.note(data)
+	}
 	if err != nil {
 		return fmt.Errorf("record agent: %w", err)
 	}
-	pl.record = filepath.Join(c.dir, url.PathEscape(fmt.Sprintf("%s@%d", pl.Task.ID, pl.Epoch))+".json")
-	if err := os.WriteFile(pl.record+".tmp", data, 0o600); err != nil {
-		return fmt.Errorf("record agent: %w", err)
-	}
-	if err := os.Rename(pl.record+".tmp", pl.record); err != nil {
-		return fmt.Errorf("record agent: %w", err)
-	}
+	pl.record, a.noted = a.record.Name(), pl
 	return nil
+}
+
+// note replaces what is in the record. Blanks behind it hide what is left of
+// an older one.
+func (a *process) note(data []byte) error {
+	a.length = max(a.length, len(data))
+	_, err := a.record.WriteAt(append(data, bytes.Repeat([]byte(" "), a.length-len(data))...), 0)
+	return err
+}
+
+// strike removes the record of a place that is forgotten. The record of a
+// living process stays for the next placement.
+func (pl *place) strike() {
+	switch a := pl.agent.(type) {
+	case *process:
+		if a.noted != pl {
+			return // it is about another placement by now
+		}
+		a.noted = nil
+		if a.ended {
+			a.unrecord()
+		} else {
+			_ = a.note(nil)
+		}
+	default:
+		_ = os.Remove(pl.record)
+	}
+}
+
+// unrecord removes the record of a process that has ended.
+func (a *process) unrecord() {
+	_ = a.record.Close()
+	_ = os.Remove(a.record.Name())
 }
 
 // adopt takes over an agent that an earlier server has left, dead or alive.
@@ -89,6 +123,9 @@ func (c *Cluster) adopt(file string) (*place, error) {
 	data, err := os.ReadFile(file)
 	if err != nil {
 		return nil, err
+	}
+	if len(bytes.TrimSpace(data)) == 0 { // its agent had nothing to do
+		return nil, os.Remove(file)
 	}
 	var r record
 	if err := json.Unmarshal(data, &r); err != nil {

@@ -42,6 +42,7 @@ type DB struct {
 	packer  packer
 	keeper  checkpointer
 	signal  signal
+	tail    tail
 	stopped chan struct{} // closed when the disk did not keep a write
 
 	mu    sync.Mutex
@@ -144,10 +145,13 @@ func (db *DB) Watch(ctx context.Context) error {
 }
 
 // commits is told of the outcome of every transaction.
-func (db *DB) commits(newest uint64, err error) {
+func (db *DB) commits(events []ci.Event, err error) {
 	switch {
 	case err == nil:
-		db.signal.raise(newest)
+		if n := len(events); n > 0 {
+			db.tail.add(events)
+			db.signal.raise(events[n-1].Seq)
+		}
 		db.keeper.committed(db)
 	case isFull(err):
 		db.keeper.start(db) // the log's own room can be used again

@@ -35,8 +35,12 @@ func addEvents(tx *tx, events []ci.Event) error {
 		if _, err := tx.exec(`INSERT INTO events (seq, body) VALUES (?, ?)`, seq, body); err != nil {
 			return fmt.Errorf("event %s: %w", e.Kind, err)
 		}
+		var kept ci.Event // as a reader would get it
+		if err := decode([]byte(body), &kept); err != nil {
+			return fmt.Errorf("event %s: %w", e.Kind, err)
+		}
+		tx.events = append(tx.events, kept)
 	}
-	tx.newest = uint64(last)
 	return nil
 }
 
@@ -46,6 +50,14 @@ const eventsBetween = `SELECT body FROM events WHERE seq > ? AND seq <= ? ORDER 
 // iteration began.
 func (db *DB) Events(ctx context.Context, after uint64) iter.Seq2[ci.Event, error] {
 	return func(yield func(ci.Event, error) bool) {
+		if fresh := db.tail.after(after); len(fresh) > 0 && ctx.Err() == nil {
+			for _, e := range fresh {
+				if !yield(e, nil) {
+					return
+				}
+			}
+			return
+		}
 		at, last := after, uint64(0)
 		all := pages(func(page []ci.Event) ([]ci.Event, error) {
 			page, err := db.eventsPage(ctx, at, last, page)

@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+
+	"github.com/rondo-ci/rondo/ci"
 )
 
 // A writer lets one caller after the other write over one connection. While a
@@ -17,9 +19,8 @@ import (
 type writer struct {
 	conn       *sql.Conn
 	statements *statements
-	// report is told of the outcome of every commit, with the number of the
-	// newest event in it (0: none).
-	report func(newest uint64, err error)
+	// report is told of the outcome of every commit, with the events in it.
+	report func(events []ci.Event, err error)
 
 	mu      sync.Mutex
 	busy    bool            // someone has the turn
@@ -34,7 +35,7 @@ type writer struct {
 // A batch is one transaction with the callers that share it.
 type batch struct {
 	size   int
-	newest uint64        // event
+	events []ci.Event
 	done   chan struct{} // closed when it is committed or lost
 	err    error         // set before done is closed
 }
@@ -52,10 +53,10 @@ var (
 // A tx is what a caller sees of the open transaction.
 type tx struct {
 	*statements
-	newest uint64 // event that was written
+	events []ci.Event // that were written
 }
 
-func newWriter(conn *sql.Conn, report func(uint64, error)) *writer {
+func newWriter(conn *sql.Conn, report func([]ci.Event, error)) *writer {
 	return &writer{conn: conn, statements: newStatements(conn.PrepareContext), report: report}
 }
 
@@ -85,7 +86,7 @@ func (w *writer) do(ctx context.Context, fn func(*tx) error) (err error) {
 	if err != nil {
 		w.undo(b, err)
 	} else {
-		b.newest = max(b.newest, t.newest)
+		b.events = append(b.events, t.events...)
 	}
 	w.leave(b)
 	<-b.done
@@ -230,13 +231,13 @@ func (w *writer) end() {
 		return
 	}
 	if b.err == nil {
-		b.err = w.commit(b.newest)
+		b.err = w.commit(b.events)
 	}
 	w.finish(b, b.err)
 }
 
 // commit makes the open transaction durable.
-func (w *writer) commit(newest uint64) error {
+func (w *writer) commit(events []ci.Event) error {
 	err := w.run(endAll)
 	if err != nil {
 		_ = w.run(undoAll)
@@ -246,7 +247,7 @@ func (w *writer) commit(newest uint64) error {
 			w.stopped = err
 		}
 	}
-	w.report(newest, err)
+	w.report(events, err)
 	return err
 }
 

@@ -34,9 +34,9 @@ func newCrowd(t *testing.T, n int, first func() error, each func(i int, tx *tx) 
 	t.Cleanup(func() { require.NoError(t, db.Close()) })
 	c := &crowd{db: db, errs: make([]error, n+1)}
 	report := db.writer.report
-	db.writer.report = func(newest uint64, err error) {
+	db.writer.report = func(events []ci.Event, err error) {
 		c.commits++
-		report(newest, err)
+		report(events, err)
 	}
 	inside, release := make(chan struct{}), make(chan struct{})
 	c.release = sync.OnceFunc(func() { close(release) })

@@ -48,6 +48,10 @@ type Config struct {
 	Adopt bool
 	// Pass names further variables of this process that steps inherit.
 	Pass []string
+	// Fill puts into a new scratch folder what every task needs there, with
+	// the home directory given; nil puts nothing. It is called before the task
+	// is known.
+	Fill func(scratch, home string) error
 }
 
 // An Executor makes places on this machine. It is safe for concurrent use.
@@ -125,16 +129,27 @@ func (e *Executor) newFolder() (string, error) {
 	if real, err := filepath.EvalSymlinks(scratch); err == nil {
 		scratch = real
 	}
-	if err := os.Mkdir(filepath.Join(scratch, "home"), 0o755); err != nil {
+	home := filepath.Join(scratch, "home")
+	err = os.Mkdir(home, 0o755)
+	if err == nil && e.cfg.Fill != nil {
+		err = e.cfg.Fill(scratch, home)
+	}
+	if err != nil {
 		_ = os.RemoveAll(scratch)
 		return "", err
 	}
 	return scratch, nil
 }
 
-// Warm implements [place.Warmer]: it makes a scratch folder ahead. An error
-// will show when the place is opened.
+// Warm implements [place.Warmer]: it makes a scratch folder ahead, unless there
+// is one. An error will show when the place is opened.
 func (e *Executor) Warm() (release func()) {
+	e.mu.Lock()
+	ready := len(e.spare) > 0
+	e.mu.Unlock()
+	if ready {
+		return func() {}
+	}
 	dir, err := e.newFolder()
 	if err != nil {
 		return func() {}

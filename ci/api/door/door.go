@@ -106,11 +106,23 @@ func (d *Door) Claim(ctx context.Context, task ci.TaskID, epoch int64, worker st
 	if _, _, ok := task.Split(); !ok || epoch < 1 || worker == "" {
 		return ci.Work{}, fmt.Errorf("claim task %q epoch %d worker %q: %w", task, epoch, worker, ci.ErrInvalid)
 	}
+	// What is to be done does not depend on whether it may be done, so both are
+	// asked at once.
+	type answer struct {
+		work ci.Work
+		err  error
+	}
+	asked := make(chan answer, 1)
+	go func() {
+		work, err := d.server.Work(ctx, ci.Lease{Task: task, Epoch: epoch, Worker: worker})
+		asked <- answer{work, err}
+	}()
 	l, err := d.leases.Claim(ctx, task, epoch, worker)
+	got := <-asked
 	if err != nil {
 		return ci.Work{}, fmt.Errorf("claim task %s: %w", task, err)
 	}
-	work, err := d.server.Work(ctx, l)
+	work, err := got.work, got.err
 	if err != nil {
 		err = fmt.Errorf("claim task %s: %w", task, err)
 		if Final(err) && !errors.Is(err, ci.ErrConflict) {

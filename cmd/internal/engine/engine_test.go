@@ -89,3 +89,25 @@ func BenchmarkTrivial(b *testing.B) {
 		}
 	}
 }
+
+// BenchmarkHundred is 100 trivial pipelines at once.
+func BenchmarkHundred(b *testing.B) {
+	e := start(b, trivial)
+	for b.Loop() {
+		after, err := e.DB.LastEvent(b.Context())
+		require.NoError(b, err)
+		for range 100 {
+			_, err := e.Server.Trigger(b.Context(), ci.Trigger{Project: "p", Branch: "main", Revision: "4f1c2d"})
+			require.NoError(b, err)
+		}
+		ended := 0
+		for ev, err := range e.Server.Follow(b.Context(), after) {
+			require.NoError(b, err)
+			if ev.Kind == ci.WorkflowEnded {
+				if ended++; ended == 100 {
+					break
+				}
+			}
+		}
+	}
+}
