@@ -46,6 +46,9 @@ func (c *compiler) bare(name string, key *node) *node {
 		return text(name, key)
 	}
 	e := c.fail(key, "CFG011", "the step '%s' needs arguments", name)
+	if form := stepForms[name]; form != "" {
+		e.Hint = "write " + form
+	}
 	if name == "run" || name == "deploy" {
 		e.Message = "required key [command] not found in " + name
 		e.Hint = "write the command behind it; what belongs to it is indented by two more blanks"
@@ -90,7 +93,18 @@ func (c *compiler) runStep(name string, key, value, item *node, sc *scope) *node
 		e := c.fail(w, "CFG013", "%s/when has to be on_success, on_fail or always, found: %s", name, w.show())
 		e.Hint = suggest(w.str(), []string{"always", "on_success", "on_fail"}, "")
 	}
+	c.duration(v.field("no_output_timeout"))
 	return c.step1(key, name, v, value, item)
+}
+
+// stepForms are the steps with the keys that they need.
+var stepForms = map[string]string{
+	"save_cache":           "save_cache: {key: ..., paths: [...]}",
+	"restore_cache":        "restore_cache: {keys: [...]}",
+	"store_artifacts":      "store_artifacts: {path: ...}",
+	"store_test_results":   "store_test_results: {path: ...}",
+	"persist_to_workspace": "persist_to_workspace: {root: ., paths: [...]}",
+	"attach_workspace":     "attach_workspace: {at: .}",
 }
 
 // checkStep reports what a built-in step lacks.
@@ -101,7 +115,7 @@ func (c *compiler) checkStep(name string, key, v *node) bool {
 				return true
 			}
 		}
-		c.fail(key, "CFG011", "required key [%s] not found in %s", names[0], name)
+		c.fail(key, "CFG011", "required key [%s] not found in %s", names[0], name).Hint = "add it: " + stepForms[name]
 		return false
 	}
 	switch name {

@@ -203,6 +203,20 @@ func (e *Error) place() {
 	e.Snippet = prefix + clean(string(runes)) + suffix + "\n" + string(pad) + "^"
 }
 
+// hints are what to do about a code in general, for mistakes that came without
+// a better one.
+var hints = map[string]string{
+	"CFG011": "add the key, or check the indentation of the lines below",
+	"CFG014": "choose another name",
+	"CFG024": "the form is namespace/name@version, like circleci/node@5.2.0",
+	"CFG026": "break the circle: one of these has to go",
+	"CFG033": "a parameter has a type and a default, like {type: string, default: main}",
+	"CFG040": "a statement is a literal, a << >>, or a map with one of and, or, not, equal, matches",
+	"CFG041": "write a map, or an expression like pipeline.git.branch == \"main\"",
+	"CFG055": "use a simpler expression",
+	"CFG056": "write schedule: {cron: \"0 4 * * 1-5\", filters: {branches: {only: main}}}",
+}
+
 // maxErrors is how many mistakes are reported of one text.
 const maxErrors = 100
 
@@ -217,6 +231,9 @@ func join(all []*Error) error {
 	errs := make([]error, 0, len(all))
 	for _, e := range all {
 		e.place()
+		if e.Hint == "" {
+			e.Hint = hints[e.Code]
+		}
 		errs = append(errs, e)
 	}
 	return errors.Join(errs...)

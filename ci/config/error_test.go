@@ -37,7 +37,7 @@ func TestErrorPlaces(t *testing.T) {
 		{"tag in a line", "version: 2.1\njobs:\n  build:\n    docker: [{image: a}]\n    steps:\n      - run: echo << parameters.x >>\n", "CFG034", "      - run: echo << parameters.x >>\n                  ^", 6, 19},
 		{"not ASCII", "version: 2.1\njobs:\n  build: {docker: [{image: ä}], stepz: []}\n", "CFG010", "  build: {docker: [{image: ä}], stepz: []}\n                                ^", 3, 33},
 		{"tab", "version: 2.1\njobs:\n\tbuild: 1\n", "CFG001", "\tbuild: 1\n^", 3, 1},
-		{"colon", "version: 2.1\njobs:\n  build:\n    steps:\n      - run: echo a: b\n", "CFG001", "      - run: echo a: b\n      ^", 5, 7},
+		{"colon", "version: 2.1\njobs:\n  build:\n    steps:\n      - run: echo a: b\n", "CFG001", "      - run: echo a: b\n                   ^", 5, 20},
 		{"anchor", "version: 2.1\njobs: *none\n", "CFG001", "jobs: *none\n      ^", 2, 7},
 		{"cyclic anchor", "version: 2.1\na: &a\n  <<: *a\n", "CFG004", "  <<: *a\n      ^", 3, 7},
 		{"empty", "", "CFG006", "", 1, 1},

@@ -81,6 +81,7 @@ func ExampleRender() {
 	//     |   ^
 	//   Error calling workflow: 'workflow'
 	//   Error calling job: 'build'
+	//   hint: add the list of steps: steps: [checkout]
 	//
 	// .circleci/config.yml:5:5: CFG010: extraneous key [stesp] is not permitted in job build
 	//   5 |     stesp: [checkout]

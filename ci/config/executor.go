@@ -31,7 +31,7 @@ func (c *compiler) executor(value *node, sc *scope) (fields []field, ok bool) {
 	}
 	if f.key == nil {
 		e := c.fail(value, "CFG022", "Cannot find a definition for executor named '%s'", clip(name, 80))
-		e.Hint = suggest(name, in.names("executors"), "")
+		e.Hint = cmpOr(suggest(name, in.names("executors"), ""), listed("the executors are", in.names("executors")))
 		return nil, false
 	}
 	if f.value.kind == stringKind && f.value.text != "" {
@@ -119,7 +119,8 @@ func (c *compiler) oneKind(kinds []field, what string, at *node) bool {
 	case 0:
 		c.fail(at, "CFG058", "required key [docker] not found in %s", what).Hint = "it needs docker, machine or macos, or an executor"
 	default:
-		c.fail(kinds[1].key, "CFG058", "%s has both %s and %s: 2 subschemas matched instead of one", what, kinds[0].name(), kinds[1].name())
+		c.fail(kinds[1].key, "CFG058", "%s has both %s and %s: 2 subschemas matched instead of one", what, kinds[0].name(), kinds[1].name()).Hint =
+			"keep the one that is meant"
 	}
 	return false
 }

@@ -137,7 +137,7 @@ func (c *compiler) jobSteps(body *node, typ, name string, sc *scope, pre, post [
 	f := body.field("steps")
 	if f.key == nil {
 		if typ == "build" {
-			c.fail(at, "CFG011", "[#/jobs/%s] required key [steps] not found", name)
+			c.fail(at, "CFG011", "[#/jobs/%s] required key [steps] not found", name).Hint = "add the list of steps: steps: [checkout]"
 		}
 		return nil
 	}
@@ -158,7 +158,7 @@ const maxVariables = 2000
 func (c *compiler) environment(env []field, n *node) []field {
 	add := func(f field) {
 		if f.value.kind == listKind || f.value.kind == mapKind {
-			c.wrongKind(f.value, "environment/"+f.name(), "String")
+			c.wrongKind(f.value, "environment/"+f.name(), "String").Hint = "a variable has one value: write a text"
 			return
 		}
 		for i := range env {
@@ -189,7 +189,7 @@ func (c *compiler) environment(env []field, n *node) []field {
 			case item.kind == stringKind:
 				key, value, ok := cutVariable(item.text)
 				if !ok {
-					c.fail(item, "CFG012", "an entry of environment has the form NAME=value, found: %s", item.show())
+					c.fail(item, "CFG012", "an entry of environment has the form NAME=value, found: %s", item.show()).Hint = "write NAME: value or NAME=value"
 					continue
 				}
 				add(field{text(key, item), text(value, item)})

@@ -97,7 +97,20 @@ func (c *compiler) checkKeys(n *node, what string, permitted []string, also func
 
 // wrongKind reports a value that is, say, a list where a map is needed.
 func (c *compiler) wrongKind(n *node, what, expected string) *Error {
-	return c.fail(n, "CFG012", "%s: expected type: %s, found: %s", what, expected, n.shape())
+	e := c.fail(n, "CFG012", "%s: expected type: %s, found: %s", what, expected, n.shape())
+	switch {
+	case n.isNull():
+		e.Hint = "the value is missing: write it, or check the indentation of the lines below"
+	case strings.HasSuffix(expected, "Mapping"):
+		e.Hint = "write keys with values: name: value"
+	case strings.HasSuffix(expected, "Sequence"):
+		e.Hint = "write a list: begin each entry with a dash"
+	case strings.HasPrefix(expected, "String"):
+		e.Hint = "write one text"
+	case expected == "Boolean":
+		e.Hint = "write true or false"
+	}
+	return e
 }
 
 // checkSpace checks the maps of commands, jobs and executors of a

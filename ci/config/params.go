@@ -107,10 +107,11 @@ func (c *compiler) declare(body *node, sp *space, kind string) *declaration {
 func (c *compiler) parameter(f field, kind string) (param, bool) {
 	p := param{name: f.name(), key: f.key}
 	if !validName(p.name) {
-		c.fail(f.key, "CFG014", "the parameter name '%s' has to be letters, digits, _ and -, beginning with a letter", clip(p.name, 60))
+		c.fail(f.key, "CFG014", "the parameter name '%s' has to be letters, digits, _ and -, beginning with a letter", clip(p.name, 60)).Hint =
+			"choose another name"
 	}
 	if kind == "job" && slices.Contains(reservedParameters, p.name) {
-		c.fail(f.key, "CFG014", "a job may not declare a parameter called '%s': a workflow uses this key itself", p.name)
+		c.fail(f.key, "CFG014", "a job may not declare a parameter called '%s': a workflow uses this key itself", p.name).Hint = "choose another name"
 		return p, false
 	}
 	if f.value.isNull() || f.value.kind != mapKind {
@@ -120,7 +121,8 @@ func (c *compiler) parameter(f field, kind string) (param, bool) {
 	c.checkKeys(f.value, "parameter "+p.name, parameterKeys, nil)
 	typ := f.value.get("type")
 	if typ.isNull() {
-		c.fail(f.key, "CFG011", "required key [type] not found in parameter %s", p.name)
+		c.fail(f.key, "CFG011", "required key [type] not found in parameter %s", p.name).Hint =
+			"the type is one of " + strings.Join(parameterTypes[kind], ", ")
 		return p, false
 	}
 	p.typ = typ.str()
@@ -134,7 +136,7 @@ func (c *compiler) parameter(f field, kind string) (param, bool) {
 	if p.typ == "enum" {
 		members := f.value.get("enum")
 		if members.isNull() || members.kind != listKind || len(members.items) == 0 {
-			c.fail(f.key, "CFG033", "the parameter '%s' of type enum needs a list of values under the key enum", p.name)
+			c.fail(f.key, "CFG033", "the parameter '%s' of type enum needs a list of values under the key enum", p.name).Hint = "like enum: [small, large]"
 			return p, false
 		}
 		p.enum = members.items
@@ -253,12 +255,13 @@ func (c *compiler) bind(d *declaration, name string, args []field, caller *scope
 	ok := true
 	values := make(map[string]*node, len(d.params))
 	var unexpected []string
+	wrong := at
 	for _, a := range args {
 		key := c.key(a.key, caller)
 		p := d.param(key.text)
 		if p == nil {
 			unexpected = append(unexpected, key.text)
-			at = a.key
+			wrong = a.key
 			continue
 		}
 		if a.value.isNull() {
@@ -276,9 +279,12 @@ func (c *compiler) bind(d *declaration, name string, args []field, caller *scope
 	}
 	if len(unexpected) > 0 {
 		sort.Strings(unexpected)
-		e := c.fail(at, "CFG031", "Error calling %s: Unexpected argument(s): %s", localName(name), strings.Join(unexpected, ", "))
+		e := c.fail(wrong, "CFG031", "Error calling %s: Unexpected argument(s): %s", localName(name), strings.Join(unexpected, ", "))
 		e.Hint = suggest(unexpected[0], d.names(), "")
-		if e.Hint == "" && len(d.params) == 0 {
+		if e.Hint == "" {
+			e.Hint = listed("the parameters are", d.names())
+		}
+		if e.Hint == "" {
 			e.Hint = fmt.Sprintf("the %s '%s' declares no parameters", d.kind, name)
 		}
 		ok = false
@@ -353,7 +359,8 @@ func (c *compiler) defaults(d *declaration, name string, values map[string]*node
 	}
 	if len(missing) > 0 {
 		sort.Strings(missing)
-		c.fail(at, "CFG030", "Error calling %s: Missing required argument(s): %s", localName(name), strings.Join(missing, ", "))
+		e := c.fail(at, "CFG030", "Error calling %s: Missing required argument(s): %s", localName(name), strings.Join(missing, ", "))
+		e.Hint = "write " + clip(name, 60) + ": {" + clip(strings.Join(missing, ": ..., "), 200) + ": ...}, or give the parameter a default"
 		return false
 	}
 	inside.params = values

@@ -113,7 +113,8 @@ func (c *compiler) compilePattern(expr string, at *node) *pattern {
 		c.work(len(expr))
 	}
 	if p.err != "" {
-		c.fail(at, "CFG055", "the regular expression %q is not valid: %s", clip(expr, 80), p.err)
+		c.fail(at, "CFG055", "the regular expression %q is not valid: %s", clip(expr, 80), p.err).Hint =
+			"a Java regular expression that matches the whole name, like release-.* between slashes; \\ makes ( ) [ . * + ? literal"
 	}
 	return p
 }

@@ -90,7 +90,7 @@ func (c *compiler) required(w *workflow, k *call, n *names, at *node) []*call {
 		}
 	}
 	if len(others) == 0 && n.final[name] == k {
-		c.fail(at, "CFG052", "Job '%s' requires itself", k.base)
+		c.fail(at, "CFG052", "Job '%s' requires itself", k.base).Hint = "remove the requirement"
 		return nil
 	}
 	code := "CFG051"
@@ -112,7 +112,9 @@ func (c *compiler) required(w *workflow, k *call, n *names, at *node) []*call {
 			return nil
 		}
 	}
-	e.Hint = suggest(name, n.all(), "")
+	if e.Hint = suggest(name, n.all(), ""); e.Hint == "" && code == "CFG050" {
+		e.Hint = "the jobs of this workflow are " + clip(strings.Join(keys(n.base), ", "), 200)
+	}
 	return nil
 }
 
@@ -144,7 +146,7 @@ func (c *compiler) statuses(v *node) {
 		}
 	}
 	if len(items) == 0 {
-		c.fail(v, "CFG013", "a requirement needs at least one status")
+		c.fail(v, "CFG013", "a requirement needs at least one status").Hint = "one of " + strings.Join(requireStatuses, ", ")
 	}
 }
 
@@ -185,7 +187,8 @@ func (c *compiler) cycles(w *workflow) {
 						way = append(way, f.call.name)
 					}
 				}
-				c.fail(e.at, "CFG052", "jobs of workflow '%s' require each other: %s", w.name, clip(strings.Join(append(way, e.call.name), " -> "), 400))
+				c.fail(e.at, "CFG052", "jobs of workflow '%s' require each other: %s", w.name, clip(strings.Join(append(way, e.call.name), " -> "), 400)).Hint =
+					"one of these requirements has to go"
 				return
 			}
 		}

@@ -189,11 +189,46 @@ func (c *compiler) orbRef(value *node, sp *space) string {
 	return ""
 }
 
+// A lister is a registry that can say what it has, like a folder.
+type lister interface {
+	Refs() ([]string, error)
+}
+
+// orbHint says what to do about an orb that is not there.
+func (c *compiler) orbHint(ref string) string {
+	name, version, _ := strings.Cut(ref, "@")
+	l, ok := c.o.Orbs.(lister)
+	if !ok {
+		if c.o.Orbs == nil {
+			return "no orbs are known here; a folder of them would have a file " + strings.ReplaceAll(name, "/", "__") + "@" + version + ".yml"
+		}
+		return ""
+	}
+	refs, err := l.Refs()
+	if err != nil {
+		return ""
+	}
+	var names, versions []string
+	for _, r := range refs {
+		n, v, _ := strings.Cut(r, "@")
+		if n == name {
+			versions = append(versions, v)
+		}
+		if len(names) == 0 || names[len(names)-1] != n {
+			names = append(names, n)
+		}
+	}
+	if len(versions) > 0 {
+		return listed("of "+name+" there are the versions", versions)
+	}
+	return cmpOr(suggest(name, names, ""), "the file of this orb would be "+strings.ReplaceAll(name, "/", "__")+"@"+version+".yml")
+}
+
 // fetch asks the registry for an orb and reads it.
 func (c *compiler) fetch(ref string, at *node) *node {
 	notFound := func(cause error) {
 		e := c.fail(at, "CFG025", "Cannot find %s in the orb registry. Check that the namespace, orb name and version are correct.", ref)
-		e.cause = cause
+		e.cause, e.Hint = cause, c.orbHint(ref)
 	}
 	if c.o.Orbs == nil {
 		notFound(fmt.Errorf("no orbs here: %w", ci.ErrNotFound))

@@ -83,10 +83,10 @@ func (c *compiler) parallelism(v *node) int {
 	}
 	switch {
 	case !ok:
-		c.wrongKind(v, "parallelism", "Integer")
+		c.wrongKind(v, "parallelism", "Integer").Hint = "a number like 4"
 		return 1
 	case n < 1:
-		c.fail(v, "CFG013", "parallelism has to be at least 1, found: %d", n)
+		c.fail(v, "CFG013", "parallelism has to be at least 1, found: %d", n).Hint = "a number like 4"
 		return 1
 	case n > c.limits.Parallelism:
 		c.fail(v, "CFG003", "parallelism is %d, more than the limit of %d called 'parallelism'", n, c.limits.Parallelism)
@@ -111,7 +111,7 @@ func (c *compiler) images(v *node, job string) []ci.Image {
 		c.checkKeys(item, "docker of job "+job, imageKeys, nil)
 		image := item.field("image")
 		if image.key == nil || image.value.str() == "" {
-			c.fail(item, "CFG011", "required key [image] not found in docker of job %s", job)
+			c.fail(item, "CFG011", "required key [image] not found in docker of job %s", job).Hint = "write - image: cimg/base:stable"
 			continue
 		}
 		out = append(out, ci.Image{
@@ -135,7 +135,7 @@ func (c *compiler) words(f field) []string {
 	case v.isScalar():
 		words, ok := splitWords(v.written())
 		if !ok {
-			c.fail(v, "CFG012", "%s has a quote that is not closed", f.name())
+			c.fail(v, "CFG012", "%s has a quote that is not closed", f.name()).Hint = "close the quote, or write a list of words"
 		}
 		return words
 	}
@@ -243,7 +243,7 @@ func (c *compiler) machine(s *plannedSpec, v *node, job string) {
 	case v.isNull():
 	case v.kind == boolKind:
 		if v.text != "true" {
-			c.fail(v, "CFG013", "machine of job %s has to be true or a map, found: false", job)
+			c.fail(v, "CFG013", "machine of job %s has to be true or a map, found: false", job).Hint = "write machine: true, or remove it"
 		}
 	case v.kind == stringKind:
 		if v.text != "default" && v.text != "true" {

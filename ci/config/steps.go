@@ -32,7 +32,7 @@ func (c *compiler) appendSteps(out *[]*node, n *node, sc *scope) {
 		return
 	case listKind:
 	default:
-		c.wrongKind(n, "steps", "Sequence")
+		c.wrongKind(n, "steps", "Sequence").Hint = "steps are a list: begin each with a dash"
 		return
 	}
 	for _, item := range n.items {
@@ -111,7 +111,7 @@ func (c *compiler) step(out *[]*node, item *node, sc *scope) {
 // always wrong indentation.
 func (c *compiler) manyKeys(item *node) {
 	if len(item.fields) == 0 {
-		c.fail(item, "CFG012", "a step is empty")
+		c.fail(item, "CFG012", "a step is empty").Hint = "remove the dash, or write the step behind it"
 		return
 	}
 	first := item.fields[0]
@@ -136,7 +136,7 @@ func (c *compiler) call(out *[]*node, name string, key, value, item *node, sc *s
 	case "steps":
 		if !c.legacy {
 			if value.isNull() {
-				c.fail(key, "CFG012", "steps: expected type: Sequence, found: Null")
+				c.fail(key, "CFG012", "steps: expected type: Sequence, found: Null").Hint = "the list is missing"
 				return
 			}
 			c.appendSteps(out, value, sc)
@@ -188,6 +188,8 @@ func (c *compiler) unknownStep(name string, key *node, in *space) {
 		e.Hint = "a shell command is written - run: " + clip(name, 60)
 	} else if slices.Contains(stepKeys["run"], name) {
 		e.Hint = "'" + name + "' belongs below a run step; check the indentation"
+	} else {
+		e.Hint = "a shell command is written - run: ...; an own step is defined under the top-level key commands"
 	}
 }
 
@@ -244,7 +246,8 @@ func (c *compiler) recursion(name string, d *declaration, key *node) {
 	for _, t := range c.trace[max(0, len(c.trace)-len(c.calls)+from):] {
 		way = append(way, t.name)
 	}
-	c.fail(key, "CFG026", "the command '%s' calls itself: %s", name, strings.Join(append(way, name), " -> "))
+	c.fail(key, "CFG026", "the command '%s' calls itself: %s", name, strings.Join(append(way, name), " -> ")).Hint =
+		"commands are expanded before anything runs, so one of these calls has to go"
 }
 
 // whenStep expands a conditional step.

@@ -99,7 +99,7 @@ func (c *compiler) runSpec(s *ci.StepSpec, v *node) {
 	if m := v.get("max_auto_reruns"); !m.isNull() {
 		n, ok := m.integer()
 		if !ok || n < 0 || n > 5 {
-			c.fail(m, "CFG013", "max_auto_reruns has to be a number from 1 to 5, found: %s", m.show())
+			c.fail(m, "CFG013", "max_auto_reruns has to be a number from 1 to 5, found: %s", m.show()).Hint = "write a number from 1 to 5"
 		}
 		s.MaxAutoReruns = n
 	}

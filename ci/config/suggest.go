@@ -11,6 +11,14 @@ func suggest(word string, known []string, prefix string) string {
 	return ""
 }
 
+// listed is a hint that lists what there is, "" when there is nothing.
+func listed(what string, known []string) string {
+	if len(known) == 0 {
+		return ""
+	}
+	return what + " " + clip(strings.Join(known, ", "), 200)
+}
+
 // nearest returns the known word with the smallest edit distance, "" when
 // that is more than a third of its length.
 func nearest(word string, known []string) string {

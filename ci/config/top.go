@@ -6,11 +6,11 @@ import "strings"
 // when nothing more can be said.
 func (c *compiler) top(root *node) bool {
 	if root.isNull() {
-		c.fail(root, "CFG006", "the configuration is empty")
+		c.fail(root, "CFG006", "the configuration is empty").Hint = "begin with version: 2.1, jobs and workflows"
 		return false
 	}
 	if root.kind != mapKind {
-		c.wrongKind(root, "the configuration", "Mapping")
+		c.wrongKind(root, "the configuration", "Mapping").Hint = "the outermost level has the keys version, jobs and workflows, without dashes"
 		return false
 	}
 	version := root.field("version")
@@ -28,6 +28,7 @@ func (c *compiler) top(root *node) bool {
 		c.legacy = true
 	default:
 		e := c.fail(v, "CFG005", "the version has to be 2, 2.0 or 2.1, found: %s", v.show())
+		e.Hint = "write version: 2.1"
 		if strings.HasPrefix(v.str(), "1") {
 			e.Message = "CircleCI 1.0 is no longer supported"
 		}
@@ -55,7 +56,8 @@ func (c *compiler) compile(root *node) {
 			c.wrongKind(setup.value, "setup", "Boolean")
 		}
 		if c.setup && c.o.Continued {
-			c.fail(setup.key, "CFG057", "a configuration that continues a pipeline may not be a setup configuration itself")
+			c.fail(setup.key, "CFG057", "a configuration that continues a pipeline may not be a setup configuration itself").Hint =
+				"remove setup: true"
 		}
 	}
 	c.findWorkflows(root)
@@ -66,7 +68,8 @@ func (c *compiler) compile(root *node) {
 		}
 	}
 	if c.setup && len(c.workflows) > 1 {
-		c.fail(c.workflows[1].key, "CFG057", "a setup configuration may run one workflow, found: %d", len(c.workflows))
+		c.fail(c.workflows[1].key, "CFG057", "a setup configuration may run one workflow, found: %d", len(c.workflows)).Hint =
+			"put the jobs into one workflow, or give the workflows conditions of which one holds"
 	}
 	c.checkOrbs(root)
 	if c.stopped() {

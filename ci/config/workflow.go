@@ -113,7 +113,7 @@ func (c *compiler) workflow(f field) {
 func (c *compiler) expandWorkflow(w *workflow) {
 	jobs := w.body.field("jobs")
 	if jobs.key == nil {
-		c.fail(w.key, "CFG011", "required key [jobs] not found in workflow %s", w.name)
+		c.fail(w.key, "CFG011", "required key [jobs] not found in workflow %s", w.name).Hint = "add the list of jobs that it runs: jobs: [...]"
 		return
 	}
 	if jobs.value.isNull() || jobs.value.kind != listKind {
@@ -150,7 +150,7 @@ func (c *compiler) entry(w *workflow, item *node) {
 	}
 	if len(item.fields) != 1 {
 		if len(item.fields) == 0 {
-			c.fail(item, "CFG012", "a job of workflow %s is empty", w.name)
+			c.fail(item, "CFG012", "a job of workflow %s is empty", w.name).Hint = "remove the dash, or write the job behind it"
 			return
 		}
 		e := c.fail(item.fields[1].key, "CFG012", "a job of a workflow has one key, found: %s and %s", clip(item.fields[0].name(), 40), clip(item.fields[1].name(), 40))
@@ -260,8 +260,13 @@ func (c *compiler) options(k *call, body *node, sc *scope, values map[string]*no
 			}
 		}
 	}
+	written := body.get("matrix").get("parameters")
 	for _, name := range keys(values) {
-		args = append(args, field{text(name, values[name]), values[name]})
+		key := written.field(name).key
+		if key == nil {
+			key = values[name]
+		}
+		args = append(args, field{text(name, key), values[name]})
 	}
 	return args
 }
@@ -355,7 +360,10 @@ func (c *compiler) callJob(k *call, args []field, body *node, sc *scope) *compil
 		return nil
 	}
 	if f.value.isNull() || f.value.kind != mapKind {
-		c.wrongKind(f.value.or(f.key), "jobs/"+k.invoked, "Mapping")
+		e := c.wrongKind(f.value.or(f.key), "jobs/"+k.invoked, "Mapping")
+		if f.value.isNull() {
+			e.Hint = "the job is empty: indent what belongs to it by two more blanks"
+		}
 		return nil
 	}
 	d := c.declare(f.value, in, "job")

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"unicode/utf8"
 
 	"github.com/rondo-ci/rondo/ci"
@@ -17,11 +18,11 @@ const maxReason = 2000
 // outcome can read the whole log.
 //
 // The order makes every crash harmless. Output that did not arrive is marked
-// first, then the log is closed, then the outcome is written and the lease ends
-// in one step of the scheduler; a call that was cut short is made again under
-// the lease, which still holds. A call after the lease has ended changes
-// nothing; the scheduler decides whether it is a repetition (no error) or
-// stale.
+// first; then the log is closed and, beside that, the outcome is written and
+// the lease ends in one step of the scheduler. A call that was cut short is
+// made again. One after the lease has ended closes the log once more and
+// changes nothing else; the scheduler decides whether it is a repetition (no
+// error) or stale.
 func (d *Door) Finish(ctx context.Context, l ci.Lease, r ci.Report) error {
 	switch r.Status {
 	case ci.Success, ci.Failed, ci.Canceled, ci.TimedOut, ci.InfraFailed:
@@ -33,27 +34,33 @@ func (d *Door) Finish(ctx context.Context, l ci.Lease, r ci.Report) error {
 	r.Workflow, r.Task, r.Epoch, r.Node = "", l.Task, l.Epoch, l.Worker
 	r.Reason = cut(r.Reason, maxReason)
 	holds := d.leases.Check(l)
-	if holds == nil {
-		if err := d.closeLog(ctx, l); err != nil {
-			return fmt.Errorf("finish task %s: %w", l.Task, err)
-		}
-	} else if !errors.Is(holds, ci.ErrConflict) {
+	if holds != nil && !errors.Is(holds, ci.ErrConflict) {
 		return fmt.Errorf("finish task %s: %w", l.Task, holds)
 	}
-	if err := d.leases.Finish(ctx, l, r); err != nil {
+	if holds == nil {
+		if err := d.markGaps(ctx, l); err != nil {
+			return fmt.Errorf("finish task %s: %w", l.Task, err)
+		}
+	}
+	var ended error
+	var beside sync.WaitGroup
+	if holds == nil {
+		beside.Go(func() { ended = d.logs.End(ctx, l.Task, l.Epoch) })
+	}
+	err := d.leases.Finish(ctx, l, r)
+	beside.Wait()
+	if holds != nil && err == nil { // a repetition: the first call may have been cut short in between
+		ended = d.logs.End(ctx, l.Task, l.Epoch)
+	}
+	if err := errors.Join(err, ended); err != nil {
 		return fmt.Errorf("finish task %s: %w", l.Task, err)
 	}
 	d.scopes.drop(l)
-	if holds != nil { // a repetition: the first call may have closed the log in memory only
-		if err := d.logs.End(ctx, l.Task, l.Epoch); err != nil {
-			return fmt.Errorf("finish task %s: end log: %w", l.Task, err)
-		}
-	}
 	return nil
 }
 
-// closeLog marks output that is missing and ends the log.
-func (d *Door) closeLog(ctx context.Context, l ci.Lease) error {
+// markGaps marks output that is missing.
+func (d *Door) markGaps(ctx context.Context, l ci.Lease) error {
 	steps, err := d.records.Steps(ctx, l.Task, l.Epoch)
 	if err != nil {
 		return fmt.Errorf("list steps: %w", err)
@@ -62,9 +69,6 @@ func (d *Door) closeLog(ctx context.Context, l ci.Lease) error {
 		if err := d.markGap(ctx, l, s); err != nil {
 			return fmt.Errorf("step %d: %w", s.Index, err)
 		}
-	}
-	if err := d.logs.End(ctx, l.Task, l.Epoch); err != nil {
-		return fmt.Errorf("end log: %w", err)
 	}
 	return nil
 }
