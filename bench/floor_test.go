@@ -175,6 +175,19 @@ func (f *floor) wait(id string) {
 	<-done.(chan struct{})
 }
 
+// firstLine returns when the watcher has seen the first line.
+func (f *floor) firstLine(id string) {
+	res, err := http.Get(f.url + "/watch/" + id)
+	require.NoError(f.t, err)
+	defer res.Body.Close()
+	for s := bufio.NewScanner(res.Body); s.Scan(); {
+		if strings.HasPrefix(s.Text(), "data: ") {
+			return
+		}
+	}
+	f.t.Error("no output")
+}
+
 // lines counts the lines a watcher gets until the run ends.
 func (f *floor) lines(id string) int {
 	res, err := http.Get(f.url + "/watch/" + id)

@@ -70,14 +70,14 @@ type rondo struct {
 	token string
 	slug  string
 
-	mu     sync.Mutex
-	ended  map[ci.PipelineID]chan ci.Event
-	output sync.Map // ci.PipelineID -> ci.JobID of the first job
+	mu      sync.Mutex
+	ended   map[ci.PipelineID]chan ci.Event
+	started map[ci.PipelineID]chan ci.Event // first run step
 }
 
 func newRondo(t testing.TB, config string) *rondo {
 	repo := newRepo(t, config)
-	r := &rondo{t: t, ended: map[ci.PipelineID]chan ci.Event{}}
+	r := &rondo{t: t, ended: map[ci.PipelineID]chan ci.Event{}, started: map[ci.PipelineID]chan ci.Event{}}
 	r.cmd = program(t, "rondo-server", "dev", "--json", "--repo", repo, "--data", filepath.Join(t.TempDir(), "data"), "--listen", "127.0.0.1:0")
 	r.cmd.Stderr = os.Stderr
 	out, err := r.cmd.StdoutPipe()
@@ -104,25 +104,33 @@ func (r *rondo) follow(lines *bufio.Reader, started chan struct{}) {
 		if err != nil {
 			return
 		}
+		end, begin := bytes.Contains(line, []byte(`"workflow.ended"`)), bytes.Contains(line, []byte(`"step.started"`))
 		var e ci.Event
-		if !bytes.Contains(line, []byte(`"workflow.ended"`)) || json.Unmarshal(line, &e) != nil {
+		if !end && !begin || json.Unmarshal(line, &e) != nil {
+			continue
+		}
+		if begin {
+			if e.Step.Kind == ci.StepRun {
+				r.channel(r.started, e.Pipeline) <- e
+			}
 			continue
 		}
 		if first {
 			first = false
 			close(started)
 		}
-		r.end(e.Pipeline) <- e
+		r.channel(r.ended, e.Pipeline) <- e
 	}
 }
 
-func (r *rondo) end(id ci.PipelineID) chan ci.Event {
+// channel returns the pipeline's channel in one of the maps.
+func (r *rondo) channel(of map[ci.PipelineID]chan ci.Event, id ci.PipelineID) chan ci.Event {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.ended[id] == nil {
-		r.ended[id] = make(chan ci.Event, 1)
+	if of[id] == nil {
+		of[id] = make(chan ci.Event, 1)
 	}
-	return r.ended[id]
+	return of[id]
 }
 
 func (r *rondo) do(method, path, body string) []byte {
@@ -158,7 +166,7 @@ func (r *rondo) trigger() ci.PipelineID {
 
 // wait returns when the pipeline's workflow has ended durably.
 func (r *rondo) wait(id ci.PipelineID) {
-	e := <-r.end(id)
+	e := <-r.channel(r.ended, id)
 	require.Equal(r.t, ci.Success, e.Status)
 }
 
@@ -214,4 +222,143 @@ func BenchmarkHundred(b *testing.B) {
 			}
 		}
 	})
+}
+
+// watch opens the live output of the pipeline's first run step.
+func (r *rondo) watch(id ci.PipelineID) (*bufio.Scanner, func()) {
+	e := <-r.channel(r.started, id)
+	req, err := http.NewRequest("GET", fmt.Sprintf("%s/api/v2/rondo/log?task=%s.0&step=%d", r.url, e.Job, e.Step.Index), nil)
+	require.NoError(r.t, err)
+	req.Header.Set("Circle-Token", r.token)
+	req.Header.Set("Accept", "text/event-stream")
+	res, err := http.DefaultClient.Do(req)
+	require.NoError(r.t, err)
+	require.Equal(r.t, http.StatusOK, res.StatusCode)
+	lines := bufio.NewScanner(res.Body)
+	lines.Buffer(nil, 4<<20)
+	return lines, func() { _ = res.Body.Close() }
+}
+
+// BenchmarkFirstLine is the time from trigger to the first output at a watcher.
+func BenchmarkFirstLine(b *testing.B) {
+	const slow = `echo hi; sleep 0.05`
+	b.Run("floor", func(b *testing.B) {
+		f := newFloor(b, 4)
+		for b.Loop() {
+			id := f.trigger(slow)
+			f.firstLine(id)
+			b.StopTimer()
+			f.wait(id)
+			b.StartTimer()
+		}
+	})
+	b.Run("rondo", func(b *testing.B) {
+		r := newRondo(b, strings.Replace(trivial, "echo hi", `"`+slow+`"`, 1))
+		for b.Loop() {
+			id := r.trigger()
+			lines, done := r.watch(id)
+			for lines.Scan() && !strings.HasPrefix(lines.Text(), "data:") {
+			}
+			b.StopTimer()
+			done()
+			r.wait(id)
+			b.StartTimer()
+		}
+	})
+}
+
+// BenchmarkLines is a step that prints 200,000 lines, with a live watcher that
+// gets every one.
+func BenchmarkLines(b *testing.B) {
+	const n, script = 200_000, "seq 200000"
+	b.Run("floor", func(b *testing.B) {
+		f := newFloor(b, 4)
+		for b.Loop() {
+			id := f.trigger(script)
+			require.Equal(b, n, f.lines(id))
+			f.wait(id)
+		}
+		b.ReportMetric(float64(n*b.N)/b.Elapsed().Seconds(), "lines/s")
+	})
+	b.Run("rondo", func(b *testing.B) {
+		r := newRondo(b, strings.Replace(trivial, "echo hi", script, 1))
+		for b.Loop() {
+			id := r.trigger()
+			lines, done := r.watch(id)
+			got := 0
+			for lines.Scan() {
+				if data, ok := strings.CutPrefix(lines.Text(), `data: "`); ok {
+					var text string
+					require.NoError(b, json.Unmarshal([]byte(`"`+data), &text))
+					got += strings.Count(text, "\n")
+				}
+			}
+			done()
+			require.Equal(b, n, got)
+			r.wait(id)
+		}
+		b.ReportMetric(float64(n*b.N)/b.Elapsed().Seconds(), "lines/s")
+	})
+}
+
+// BenchmarkTrigger is a trigger answered durably, beside one synced
+// transaction.
+func BenchmarkTrigger(b *testing.B) {
+	b.Run("transaction", func(b *testing.B) {
+		f := newFloor(b, 1)
+		for i := 0; b.Loop(); i++ {
+			_, err := f.db.Exec(`INSERT INTO runs VALUES (?, 'queued')`, fmt.Sprint("t", i))
+			require.NoError(b, err)
+		}
+	})
+	b.Run("rondo", func(b *testing.B) {
+		r := newRondo(b, trivial)
+		for b.Loop() {
+			id := r.trigger()
+			b.StopTimer()
+			r.wait(id)
+			b.StartTimer()
+		}
+	})
+}
+
+// BenchmarkStart is the time until a server on an existing data folder is
+// ready, and what it holds in memory then.
+func BenchmarkStart(b *testing.B) {
+	repo, data := newRepo(b, trivial), filepath.Join(b.TempDir(), "data")
+	for b.Loop() {
+		cmd := program(b, "rondo-server", "dev", "--json", "--repo", repo, "--data", data, "--listen", "127.0.0.1:0")
+		out, err := cmd.StdoutPipe()
+		require.NoError(b, err)
+		require.NoError(b, cmd.Start())
+		_, err = bufio.NewReader(out).ReadBytes('\n')
+		require.NoError(b, err)
+		b.StopTimer()
+		b.ReportMetric(resident(b, cmd.Process.Pid), "MB")
+		_ = cmd.Process.Signal(os.Interrupt)
+		_ = cmd.Wait()
+		b.StartTimer()
+	}
+}
+
+// resident returns the resident memory of a process in MB.
+func resident(b *testing.B, pid int) float64 {
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	require.NoError(b, err)
+	_, rest, _ := strings.Cut(string(status), "VmRSS:")
+	var kb float64
+	_, err = fmt.Sscan(rest, &kb)
+	require.NoError(b, err)
+	return kb / 1024
+}
+
+// BenchmarkRun is rondo run of one trivial job, as a whole process.
+func BenchmarkRun(b *testing.B) {
+	repo := newRepo(b, trivial)
+	for b.Loop() {
+		cmd := program(b, "rondo", "run")
+		cmd.Dir = repo
+		out, err := cmd.CombinedOutput()
+		require.NoError(b, err, string(out))
+	}
 }
