@@ -2,6 +2,7 @@ package config
 
 import (
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -101,6 +102,8 @@ func (c *compiler) wrongKind(n *node, what, expected string) *Error {
 	switch {
 	case n.isNull():
 		e.Hint = "the value is missing: write it, or check the indentation of the lines below"
+	case n.raw != "" && strings.HasPrefix(expected, "String"):
+		e.Hint = "quote it: " + strconv.Quote(clip(n.raw, 60))
 	case strings.HasSuffix(expected, "Mapping"):
 		e.Hint = "write keys with values: name: value"
 	case strings.HasSuffix(expected, "Sequence"):
