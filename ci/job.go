@@ -85,6 +85,16 @@ func (j *Job) outcome() Status {
 	return Queued
 }
 
+// began returns when the first of the tasks started, now at the latest.
+func (j *Job) began(now time.Time) time.Time {
+	for _, t := range j.Tasks {
+		if !t.Started.IsZero() && t.Started.Before(now) {
+			now = t.Started
+		}
+	}
+	return now
+}
+
 // rank orders the final statuses of tasks from good to bad.
 func rank(s Status) int {
 	switch s {

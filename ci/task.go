@@ -82,6 +82,9 @@ type Report struct {
 	// Reason is one sentence for people; it is empty when all went well.
 	Reason string `json:"reason,omitempty"`
 	Node   string `json:"node,omitempty"`
+	// Started is when an agent took the task; zero is the time of the report.
+	// The end of a short task may be told before its start.
+	Started time.Time `json:"started,omitzero"`
 }
 
 // A Reason says why a task waits.

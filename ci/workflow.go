@@ -117,14 +117,18 @@ func (t *TaskState) set(r Report, now time.Time) {
 	if r.Node != "" {
 		t.Node = r.Node
 	}
+	started := now
+	if !r.Started.IsZero() && r.Started.Before(now) {
+		started = r.Started
+	}
 	switch {
 	case r.Status.Ended():
 		t.Stopped = now
 		if t.Started.IsZero() {
-			t.Started = now
+			t.Started = started
 		}
 	case r.Status == Running:
-		t.Started = now
+		t.Started = started
 	case r.Status == Queued:
 		t.Started, t.Node = time.Time{}, ""
 	}
@@ -151,13 +155,13 @@ func (w *Workflow) settle(j *Job, now time.Time) []Event {
 	switch next {
 	case Running:
 		kind = JobStarted
-		j.Started = now
+		j.Started = j.began(now)
 	case Queued:
 		kind = JobRequeued
 		j.Started = time.Time{}
 	default:
 		if j.Started.IsZero() && next != InfraFailed { // so short that its start was never told
-			j.Started, j.Status = now, Running
+			j.Started, j.Status = j.began(now), Running
 			events = append(events, w.jobEvent(JobStarted, j, now))
 		}
 	}

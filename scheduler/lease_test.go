@@ -34,6 +34,8 @@ func TestFromEventToOutcome(t *testing.T) {
 		ticket, _ = s.backlog.Ticket(id)
 		require.Equal(t, ci.TicketLeased, ticket.State)
 		require.Equal(t, "w", ticket.Worker)
+		time.Sleep(tellAfter)
+		synctest.Wait()
 		require.Equal(t, ci.Running, s.world.state(id).status)
 		require.Equal(t, "running", s.code(id))
 		require.NoError(t, s.Check(l))
@@ -81,6 +83,8 @@ func TestP4_OnlyTheCurrentHandOutHasEffect(t *testing.T) {
 		stolen := now
 		stolen.Worker = "other"
 		require.ErrorIs(t, s.Finish(ctx, stolen, ci.Report{Status: ci.Success}), ci.ErrConflict)
+		time.Sleep(tellAfter)
+		synctest.Wait()
 		require.Equal(t, ci.Running, s.world.state(id).status)
 
 		s.finish(now, ci.Success)

@@ -68,13 +68,14 @@ func (s *Scheduler) end(ctx context.Context, e *entry, how ending, leased bool) 
 		how = s.judge(e, how, begun)
 	}
 	s.mu.Lock()
-	t := e.ticket
+	t, started := e.ticket, utc(e.claimed)
 	s.mu.Unlock()
 	if t.Canceled && !how.finish {
 		return how, nil, true // the workflow knows
 	}
 	r := ci.Report{
 		Workflow: t.Task.Workflow, Task: t.Task.ID, Epoch: t.Epoch, Status: how.status, Reason: how.reason, Node: how.node,
+		Started: started,
 	}
 	if r.Node == "" {
 		r.Node = t.Node
@@ -215,12 +216,17 @@ func (s *Scheduler) tell(ctx context.Context, r ci.Report) error {
 	}
 }
 
+// tellAfter is how long the report that a task runs is put off: its agent is
+// about to write the first record, and the two would wait for each other. A
+// task that has ended by then needs no report of its start.
+const tellAfter = 2 * time.Millisecond
+
 // tellRunning reports that an agent has the task, unless its end is faster.
 func (s *Scheduler) tellRunning(e *entry) {
 	t := e.ticket
 	l := ci.Lease{Task: t.Task.ID, Epoch: t.Epoch, Worker: t.Worker}
-	r := ci.Report{Workflow: t.Task.Workflow, Task: t.Task.ID, Epoch: t.Epoch, Status: ci.Running, Node: t.Node}
-	s.work.push(func(ctx context.Context) {
+	r := ci.Report{Workflow: t.Task.Workflow, Task: t.Task.ID, Epoch: t.Epoch, Status: ci.Running, Node: t.Node, Started: utc(e.claimed)}
+	tell := func(ctx context.Context) {
 		for retry := (backoff{}); ; {
 			err := s.tellRunningOnce(ctx, e, l, r)
 			if err == nil || final(err) || !retry.pause(ctx) {
@@ -228,7 +234,16 @@ func (s *Scheduler) tellRunning(e *entry) {
 			}
 			s.log.Warn("report running task, will try again", "task", r.Task, "epoch", r.Epoch, "err", err)
 		}
-	})
+	}
+	time.AfterFunc(tellAfter, func() { s.work.push(tell) })
+}
+
+// utc returns the time as it is written down; zero stays zero.
+func utc(t time.Time) time.Time {
+	if t.IsZero() {
+		return t
+	}
+	return t.UTC().Round(0)
 }
 
 func (s *Scheduler) tellRunningOnce(ctx context.Context, e *entry, l ci.Lease, r ci.Report) error {
