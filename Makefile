@@ -17,7 +17,7 @@ VERSION   ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo de
 WITH_BENCH = $(shell grep -rlE '^func Benchmark' --include='*_test.go' . | xargs -r -n1 dirname | sort -u)
 WITH_FUZZ  = $(shell grep -rhoE '^func Fuzz[A-Za-z0-9_]+' --include='*_test.go' /dev/null . -H | sed -E 's|/[^/]*_test.go:func |:|' | sort -u)
 
-.PHONY: help test race bench lint check mission real corpus build fuzz cover clean
+.PHONY: help test race bench lint check mission real corpus sdk build fuzz cover clean
 
 help: ## list what can be made
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -56,7 +56,10 @@ real: ## run real projects with their own configurations
 	scripts/real.sh
 
 corpus: ## compile the real configurations, and print a table
-	$(GO) test -count=1 -v -run 'Corpus|Pairs|First' ./ci/config
+	@$(GO) test -count=1 -v -run '^(TestPairs|TestCorpus|TestFirst|TestOrbs)$$' ./ci/config | grep -vE '^(=== |    --- PASS)'
+
+sdk: ## compile what npm @circleci/circleci-config-sdk generates
+	@scripts/sdk.sh
 
 build: ## build the binaries into bin/
 	@mkdir -p bin

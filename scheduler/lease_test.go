@@ -34,7 +34,7 @@ func TestFromEventToOutcome(t *testing.T) {
 		ticket, _ = s.backlog.Ticket(id)
 		require.Equal(t, ci.TicketLeased, ticket.State)
 		require.Equal(t, "w", ticket.Worker)
-		time.Sleep(tellAfter)
+		time.Sleep(10 * time.Millisecond)
 		synctest.Wait()
 		require.Equal(t, ci.Running, s.world.state(id).status)
 		require.Equal(t, "running", s.code(id))
@@ -83,7 +83,7 @@ func TestP4_OnlyTheCurrentHandOutHasEffect(t *testing.T) {
 		stolen := now
 		stolen.Worker = "other"
 		require.ErrorIs(t, s.Finish(ctx, stolen, ci.Report{Status: ci.Success}), ci.ErrConflict)
-		time.Sleep(tellAfter)
+		time.Sleep(10 * time.Millisecond)
 		synctest.Wait()
 		require.Equal(t, ci.Running, s.world.state(id).status)
 

@@ -16,7 +16,8 @@ import (
 
 // TestGolden compiles each testdata/*.txtar. The archive has config.yml,
 // perhaps options.yml, and either want.yml, the expanded configuration, or
-// want.err, lines that the rendered errors contain.
+// want.err, lines that the rendered errors contain. want.warn has lines that
+// the warnings contain.
 func TestGolden(t *testing.T) {
 	files, err := filepath.Glob("testdata/*.txtar")
 	require.NoError(t, err)
@@ -32,9 +33,20 @@ func TestGolden(t *testing.T) {
 			var given struct {
 				Parameters map[string]any
 				Values     map[string]any
+				Continued  bool
 			}
 			require.NoError(t, yaml.Unmarshal([]byte(parts["options.yml"]), &given))
-			o := config.Options{Parameters: given.Parameters, Values: given.Values}
+			o := config.Options{Parameters: given.Parameters, Values: given.Values, Continued: given.Continued}
+			if want, ok := parts["want.warn"]; ok {
+				warnings, _ := config.Check(t.Context(), []byte(parts["config.yml"]), o)
+				var text strings.Builder
+				for _, w := range warnings {
+					text.WriteString(w.Error() + "\n")
+				}
+				for line := range strings.SplitSeq(strings.TrimSpace(want), "\n") {
+					require.Contains(t, text.String(), line)
+				}
+			}
 			got, err := config.Process(t.Context(), []byte(parts["config.yml"]), o)
 			if want, ok := parts["want.err"]; ok {
 				require.ErrorIs(t, err, ci.ErrInvalid)

@@ -39,6 +39,18 @@ func (c *compiler) lint(root *node) {
 	}
 	l.unused(root)
 	for _, j := range c.jobs {
+		for _, f := range j.body.fields {
+			switch f.name() {
+			case "circleci_ip_ranges", "retention":
+				if truthy(f.value) {
+					c.warn(f.key, "CFG905", "the key '%s' has no effect in this installation", f.name())
+				}
+			case "type":
+				if t := f.value.str(); t == "release" || t == "lock" || t == "unlock" {
+					c.warn(f.key, "CFG910", "the job %s of type %s does nothing in this installation; jobs that require it go on", j.name, t)
+				}
+			}
+		}
 		if m := j.body.field("macos"); m.key != nil {
 			c.warn(m.key, "CFG910", "job %s asks for macOS, and this installation has no such machines unless a self-hosted runner offers them", j.name)
 		}

@@ -84,7 +84,7 @@ func syntaxHint(msg, line, indent string) string {
 	case value != "" && strings.ContainsRune("@`%", rune(value[0])) && strings.Contains(msg, "cannot start any token"):
 		return "quote the text: it may not begin with " + value[:1]
 	case strings.Contains(msg, "mapping values are not allowed"):
-		return "quote the text if the ': ' belongs to it, or check the indentation"
+		return "quote the text if the ': ' belongs to it; if it is a key, check its indentation and its dash"
 	case strings.Contains(msg, "could not find expected ':'"):
 		return "a key needs a ':' and a blank behind it; a text over several lines needs '|'"
 	case strings.HasPrefix(value, `"`), strings.HasPrefix(value, "'"):

@@ -37,7 +37,7 @@ func (c *compiler) top(root *node) bool {
 	c.main = &space{root: root}
 	c.checkSpace(root, topKeys, "the configuration")
 	if c.legacy {
-		for _, group := range []string{"orbs", "commands", "executors", "parameters"} {
+		for _, group := range []string{"orbs", "commands", "executors", "parameters", "setup"} {
 			if f := root.field(group); f.key != nil && !f.value.isNull() {
 				c.warn(f.key, "CFG909", "the key '%s' means nothing in version 2; it needs version: 2.1", group)
 			}
@@ -55,6 +55,9 @@ func (c *compiler) compile(root *node) {
 		if setup.value.kind != boolKind {
 			c.wrongKind(setup.value, "setup", "Boolean")
 		}
+		if c.setup { // known from the text, whatever the caller says
+			c.pipeline["in_setup"] = truth(true)
+		}
 		if c.setup && c.o.Continued {
 			c.fail(setup.key, "CFG057", "a configuration that continues a pipeline may not be a setup configuration itself").Hint =
 				"remove setup: true"
@@ -65,6 +68,11 @@ func (c *compiler) compile(root *node) {
 		c.within("workflow", w.name, func() { c.expandWorkflow(w) })
 		if c.stopped() {
 			return
+		}
+	}
+	for _, w := range c.workflows {
+		if c.setup && w.triggers != nil {
+			c.warn(w.triggers, "CFG905", "the workflow '%s' of a setup configuration has a schedule, which has no effect in the original", w.name)
 		}
 	}
 	if c.setup && len(c.workflows) > 1 {

@@ -94,6 +94,9 @@ func (c *compiler) workflow(f field) {
 	if p := f.value.field("parameters"); p.key != nil {
 		c.warn(p.key, "CFG909", "the key 'parameters' means nothing in a workflow; pipeline parameters stand at the top")
 	}
+	if m := f.value.field("max_auto_reruns"); m.key != nil && !c.legacy {
+		c.warn(m.key, "CFG905", "the key 'max_auto_reruns' of a workflow has no effect in this installation: failed workflows are not run again by themselves")
+	}
 	w := &workflow{name: f.name(), key: f.key, body: f.value}
 	if !c.legacy {
 		before := c.failures
@@ -276,6 +279,8 @@ func (c *compiler) option(k *call, f field, sc *scope) {
 	switch f.name() {
 	case "matrix", "pre-steps", "post-steps":
 		return
+	case "serial-group", "override-with":
+		c.warn(f.key, "CFG905", "the key '%s' has no effect in this installation: %s", f.name(), withoutEffect[f.name()])
 	}
 	v := c.expand(f.value, sc)
 	if v.isNull() {
@@ -308,6 +313,12 @@ func (c *compiler) option(k *call, f field, sc *scope) {
 		c.checkFilters(v)
 	}
 	k.keep = append(k.keep, field{f.key, v})
+}
+
+// withoutEffect says what keys of an entry would do elsewhere.
+var withoutEffect = map[string]string{
+	"serial-group":  "jobs of a group do not wait for each other",
+	"override-with": "the job itself runs",
 }
 
 // requirements reads the list of required jobs.
@@ -352,6 +363,10 @@ func (c *compiler) callJob(k *call, args []field, body *node, sc *scope) *compil
 		e := c.fail(k.at, "CFG021", "Cannot find a definition for job named %s", clip(k.invoked, 80))
 		if c.legacy && strings.Contains(k.invoked, "/") {
 			e.Hint = "orbs need version: 2.1"
+			return nil
+		}
+		if c.main.root.get("job-groups").get(k.invoked) != nil {
+			e.Hint = "job-groups are not known here: list the jobs of the group in the workflow"
 			return nil
 		}
 		if e.Hint = suggest(k.invoked, c.main.names("jobs"), ""); e.Hint == "" {

@@ -1,7 +1,10 @@
 package main
 
 import (
+	"crypto/hmac"
+	"crypto/sha256"
 	"crypto/subtle"
+	"encoding/base64"
 	"fmt"
 	"net"
 	"net/http"
@@ -43,23 +46,26 @@ func (a access) api(_ *http.Request, token string) (ci.Actor, error) {
 	return a.owner(), nil
 }
 
-// page lets in whoever has the token, in a header or the cookie, and on a
-// loopback address everybody whose browser was really asked for this machine:
-// a foreign name that resolves to it (DNS rebinding) is refused.
+// page lets in whoever has the token in a header, or the cookie of a login;
+// and on a loopback address everybody whose browser was really asked for this
+// machine: a foreign name that resolves to it (DNS rebinding) is refused, and
+// so is what a proxy passes on, since whoever asked that may be anywhere.
 func (a access) page(r *http.Request) (ci.Actor, error) {
-	if c, err := r.Cookie(cookie); err == nil && a.matches(c.Value) {
-		return a.owner(), nil
+	for _, c := range r.CookiesNamed(cookie) { // one of another port may be among them
+		if same(c.Value, a.session()) {
+			return a.owner(), nil
+		}
 	}
 	if a.matches(r.Header.Get("Circle-Token")) || a.matches(strings.TrimPrefix(r.Header.Get("Authorization"), "Bearer ")) {
 		return a.owner(), nil
 	}
-	if a.local && loopback(r.Host) {
+	if a.local && loopback(r.Host) && !proxied(r) {
 		return a.owner(), nil
 	}
 	return ci.Actor{}, fmt.Errorf("open /login?token=... with the token that the server printed: %w", ci.ErrDenied)
 }
 
-// login takes the token from the address and puts it into a cookie.
+// login takes the token from the address and sets the cookie for the pages.
 func (a access) login(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Cache-Control", "no-store")
 	w.Header().Set("Referrer-Policy", "no-referrer")
@@ -68,13 +74,36 @@ func (a access) login(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	http.SetCookie(w, &http.Cookie{
-		Name: cookie, Value: a.token, Path: "/", HttpOnly: true, SameSite: http.SameSiteLaxMode, Secure: r.TLS != nil,
+		Name: cookie, Value: a.session(), Path: "/", HttpOnly: true, SameSite: http.SameSiteLaxMode, Secure: r.TLS != nil,
 	})
 	http.Redirect(w, r, "/", http.StatusSeeOther)
 }
 
-func (a access) matches(token string) bool {
-	return subtle.ConstantTimeCompare([]byte(token), []byte(a.token)) == 1
+// session is the value of the cookie. It is not the token, because browsers
+// send a cookie to every port of a host, and what listens on another one (a
+// job's web server) must not learn what opens the API.
+func (a access) session() string {
+	m := hmac.New(sha256.New, []byte(a.token))
+	m.Write([]byte("rondo page v1"))
+	return base64.RawURLEncoding.EncodeToString(m.Sum(nil))
+}
+
+func (a access) matches(token string) bool { return same(token, a.token) }
+
+// same compares secrets in a time that does not tell how much of them is the
+// same. An empty one is never right.
+func same(given, want string) bool {
+	return want != "" && subtle.ConstantTimeCompare([]byte(given), []byte(want)) == 1
+}
+
+// proxied reports whether a request says that it was passed on.
+func proxied(r *http.Request) bool {
+	for _, name := range []string{"Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Real-Ip", "Via"} {
+		if len(r.Header.Values(name)) > 0 {
+			return true
+		}
+	}
+	return false
 }
 
 // loopback reports whether a Host header names this machine.
