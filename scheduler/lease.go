@@ -49,8 +49,12 @@ func (s *Scheduler) claim(ctx context.Context, task ci.TaskID, epoch int64, work
 	default:
 		first = true
 	}
+	told := make(<-chan struct{})
 	if first {
 		s.lease(e, worker)
+		// Beside the ticket, so that both may share a transaction; and before
+		// the agent can write anything, so that the job starts before its steps.
+		told = s.tellRunning(e)
 	}
 	b := s.mark(e)
 	l = s.current(e)
@@ -60,11 +64,10 @@ func (s *Scheduler) claim(ctx context.Context, task ci.TaskID, epoch int64, work
 	}
 	if first {
 		s.log.Info("task claimed", "task", task, "epoch", epoch, "worker", worker)
-		s.mu.Lock()
-		if e.is(l) {
-			s.tellRunning(e)
+		select {
+		case <-told:
+		case <-ctx.Done():
 		}
-		s.mu.Unlock()
 	}
 	return l, nil
 }

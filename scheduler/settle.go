@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/rondo-ci/rondo/ci"
@@ -216,26 +217,30 @@ func (s *Scheduler) tell(ctx context.Context, r ci.Report) error {
 	}
 }
 
-// tellAfter is how long the report that a task runs is put off: its agent is
-// about to write the first record, and the two would wait for each other. A
-// task that has ended by then needs no report of its start.
-const tellAfter = 2 * time.Millisecond
-
 // tellRunning reports that an agent has the task, unless its end is faster.
-func (s *Scheduler) tellRunning(e *entry) {
+// The returned channel is closed after the first try; when that has failed,
+// more follow.
+func (s *Scheduler) tellRunning(e *entry) <-chan struct{} {
 	t := e.ticket
 	l := ci.Lease{Task: t.Task.ID, Epoch: t.Epoch, Worker: t.Worker}
-	r := ci.Report{Workflow: t.Task.Workflow, Task: t.Task.ID, Epoch: t.Epoch, Status: ci.Running, Node: t.Node, Started: utc(e.claimed)}
-	tell := func(ctx context.Context) {
+	r := ci.Report{
+		Workflow: t.Task.Workflow, Task: t.Task.ID, Epoch: t.Epoch, Status: ci.Running, Node: t.Node,
+		Started: utc(e.claimed),
+	}
+	tried := make(chan struct{})
+	s.work.push(func(ctx context.Context) {
+		once := sync.OnceFunc(func() { close(tried) })
+		defer once()
 		for retry := (backoff{}); ; {
 			err := s.tellRunningOnce(ctx, e, l, r)
+			once()
 			if err == nil || final(err) || !retry.pause(ctx) {
 				return
 			}
 			s.log.Warn("report running task, will try again", "task", r.Task, "epoch", r.Epoch, "err", err)
 		}
-	}
-	time.AfterFunc(tellAfter, func() { s.work.push(tell) })
+	})
+	return tried
 }
 
 // utc returns the time as it is written down; zero stays zero.

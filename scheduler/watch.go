@@ -120,9 +120,11 @@ func (s *Scheduler) reconcile(ctx context.Context) {
 }
 
 // missing handles a placement that the cluster does not know any more. As long
-// as its agent renews the lease, that is the cluster's error.
+// as its agent renews the lease, that is the cluster's error. Of a task that is
+// canceled nothing more is awaited: often it has ended, and the server was
+// killed before it could strike the ticket.
 func (s *Scheduler) missing(e *entry, now time.Time) {
-	if e.leased() && e.renewed.Add(3*s.cfg.Renew).After(now) {
+	if e.leased() && !e.ticket.Canceled && e.renewed.Add(3*s.cfg.Renew).After(now) {
 		return
 	}
 	s.settle(e, ending{lost: true, stop: true, reason: "the cluster does not know its agent any more"})

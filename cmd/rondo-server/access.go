@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"os"
 	"strings"
+	"time"
 
 	"github.com/rondo-ci/rondo/ci"
 )
@@ -69,6 +70,9 @@ func (a access) page(r *http.Request) (ci.Actor, error) {
 func (a access) login(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Cache-Control", "no-store")
 	w.Header().Set("Referrer-Policy", "no-referrer")
+	if r.ContentLength != 0 { // net/http would wait for a body that stalls
+		_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(10 * time.Second))
+	}
 	if !a.matches(r.URL.Query().Get("token")) {
 		http.Error(w, "This is not the token of this server. It is printed when the server starts.", http.StatusForbidden)
 		return

@@ -134,6 +134,7 @@ func TestDev_ClearErrors(t *testing.T) {
 		"no repository":    {[]string{"--repo", t.TempDir(), "--data", t.TempDir()}, "not a git repository"},
 		"no such folder":   {[]string{"--repo", "/does/not/exist"}, "/does/not/exist"},
 		"odd address":      {[]string{"--repo", good.dir, "--data", t.TempDir(), "--listen", "nonsense"}, "nonsense"},
+		"no orbs":          {[]string{"--repo", good.dir, "--orbs", "/does/not/exist"}, "--orbs /does/not/exist: no such folder"},
 		"odd flag":         {[]string{"--nonsense"}, "--nonsense"},
 		"an argument":      {[]string{"repo"}, "--repo"},
 	} {

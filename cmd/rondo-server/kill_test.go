@@ -67,6 +67,12 @@ workflows: {main: {jobs: [work]}}
 		s = startServer(t, r.dir, data)
 	}
 	var all []pipeline
+	missing := ""
+	defer func() {
+		if t.Failed() {
+			t.Log("last missing:", missing)
+		}
+	}()
 	s.eventually("one pipeline for every commit", func() bool {
 		all = s.pipelines()
 		got := map[string]int{}
@@ -78,7 +84,13 @@ workflows: {main: {jobs: [work]}}
 				require.Equal(t, 1, got[key], key)
 			}
 		}
-		return len(got) == len(want)
+		for key := range want {
+			if got[key] == 0 {
+				missing = key
+				return false
+			}
+		}
+		return true
 	})
 	s.eventually("every workflow ends", func() bool {
 		for _, p := range all {

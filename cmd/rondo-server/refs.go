@@ -16,13 +16,14 @@ import (
 // triggered, so that a server that was away finds what is new. It is a hint
 // that saves work: a trigger that it forgot is recognised by its key.
 type refs struct {
-	path string
-	seen map[string]string
+	path  string
+	seen  map[string]string
+	moved map[string]time.Time // when this process saw a reference move
 }
 
 // loadRefs reads the file, or begins one in which all of now are seen.
 func loadRefs(path string, now map[string]string) (*refs, error) {
-	r := &refs{path: path, seen: now}
+	r := &refs{path: path, seen: now, moved: map[string]time.Time{}}
 	b, err := os.ReadFile(path)
 	if errors.Is(err, os.ErrNotExist) {
 		return r, r.save()
@@ -41,19 +42,24 @@ func (r *refs) saw(key string) error {
 	if i < 0 || r.seen[key[:i]] == key[i+1:] {
 		return nil
 	}
-	r.seen[key[:i]] = key[i+1:]
+	r.seen[key[:i]], r.moved[key[:i]] = key[i+1:], time.Now()
 	return r.save()
 }
 
+// settled is how long a branch must stand at a commit before another branch
+// there counts as a new name only. Of branches that appear together with their
+// commits nobody can tell which one the commit was made on.
+const settled = 2 * time.Second
+
 // renames reports whether the key is that of a new branch which stands where
-// another branch stands: no new commit, only a new name.
+// another branch has stood for a while: no new commit, only a new name.
 func (r *refs) renames(key string) bool {
 	i := strings.LastIndexByte(key, '@')
 	if i < 0 || !strings.HasPrefix(key, "refs/heads/") || r.seen[key[:i]] != "" {
 		return false
 	}
 	for ref, revision := range r.seen {
-		if revision == key[i+1:] && strings.HasPrefix(ref, "refs/heads/") {
+		if revision == key[i+1:] && strings.HasPrefix(ref, "refs/heads/") && time.Since(r.moved[ref]) > settled {
 			return true
 		}
 	}
@@ -78,18 +84,21 @@ func (s *devServer) watch(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	head, err := s.repo.Trigger(ctx, "HEAD")
+	if err != nil && !errors.Is(err, ci.ErrNotFound) {
+		return err
+	}
+	// HEAD is seen when its pipeline is accepted, not before.
+	ref, _, _ := strings.Cut(head.Key, "@")
+	delete(now, ref)
 	known, err := loadRefs(s.folder.Join("refs.json"), now)
 	if err != nil {
 		return err
 	}
-	head, err := s.repo.Trigger(ctx, "HEAD")
-	switch {
-	case err == nil:
+	if head.Key != "" {
 		s.accept(ctx, head, known)
-	case errors.Is(err, ci.ErrNotFound):
+	} else {
 		s.log.Warn("the repository has no commit yet, waiting for the first one", "repo", s.repo.Dir())
-	default:
-		return err
 	}
 	seen := func(ref, revision string) bool { return known.seen[ref] == revision }
 	for t, err := range s.repo.Watch(ctx, 0, seen) {
