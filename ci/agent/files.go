@@ -16,18 +16,24 @@ import (
 )
 
 // fileTime is how long a file operation is tried again before its step gives
-// up: storage may be away for a while.
-const fileTime = 10 * time.Minute
+// up: storage may be away for a while, or its disk full until someone sees it.
+const fileTime = 2 * time.Minute
 
 // fileTry calls f until it succeeds, refuses for good, or the time is over.
 func (s *session) fileTry(ctx context.Context, f func(ctx context.Context) error) error {
 	limited, stop := context.WithTimeoutCause(ctx, fileTime, fmt.Errorf("tried for %v", fileTime))
 	defer stop()
+	said := false
 	return retry(limited, func() error {
 		if err := s.lease.check(limited); err != nil {
 			return err
 		}
-		return f(limited)
+		err := f(limited)
+		if err != nil && !final(err) && !said && limited.Err() == nil && s.current != nil {
+			said = true
+			fmt.Fprintf(s.current.out, "%v; trying again for up to %v\n", err, fileTime)
+		}
+		return err
 	})
 }
 

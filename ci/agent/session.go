@@ -30,6 +30,7 @@ type session struct {
 	// What the steps have done so far.
 	verdict    verdict
 	count      int // of steps begun
+	current    *step
 	background []*background
 	left       []*pump // of ended steps whose children may still print
 	tests      []ci.Test

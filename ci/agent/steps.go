@@ -90,7 +90,9 @@ func (s *session) step(ctx context.Context, spec ci.StepSpec) result {
 		s.startBackground(ctx, st, spec)
 		return result{status: ci.Success}
 	}
+	s.current = st
 	r := s.perform(ctx, st, spec)
+	s.current = nil
 	if r.status == ci.Failed && ctx.Err() != nil && spec.Kind != ci.StepRun && spec.Kind != ci.StepDeploy {
 		r = ended(context.Cause(ctx), s.agent.cfg.MaxTime) // it failed because it was stopped
 	}
