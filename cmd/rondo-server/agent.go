@@ -49,7 +49,7 @@ func runAgent(ctx context.Context, address, dir string, in io.Reader, out io.Wri
 		return err
 	}
 	defer work.close()
-	here := host.New(host.Config{Dir: work.path, Adopt: true, Fill: agent.Fill(tool)})
+	here := host.New(host.Config{Dir: work.path, Adopt: true, Keep: true, Fill: agent.Fill(tool)})
 	lines := bufio.NewReader(in)
 	for {
 		here.Warm() // the work folder goes as a whole, with what is left in it

@@ -52,6 +52,9 @@ type Config struct {
 	// the home directory given; nil puts nothing. It is called before the task
 	// is known.
 	Fill func(scratch, home string) error
+	// Keep uses a scratch folder again for the next task, once it is clean.
+	// Whoever sets it removes Dir in the end.
+	Keep bool
 }
 
 // An Executor makes places on this machine. It is safe for concurrent use.
@@ -60,6 +63,7 @@ type Executor struct {
 
 	mu    sync.Mutex
 	spare []string // folders made ahead
+	made  map[string]skeleton
 }
 
 // New returns an executor.
@@ -67,7 +71,7 @@ func New(cfg Config) *Executor {
 	if cfg.Dir == "" {
 		cfg.Dir = os.TempDir()
 	}
-	return &Executor{cfg: cfg}
+	return &Executor{cfg: cfg, made: map[string]skeleton{}}
 }
 
 // Open implements [place.Executor]. A macOS job is [ci.ErrInvalid].
@@ -90,7 +94,7 @@ func (e *Executor) Open(_ context.Context, w ci.Work) (place.Place, error) {
 	home := filepath.Join(scratch, "home")
 	marker := fmt.Sprintf("%s/%d", w.Lease.Task, w.Lease.Epoch)
 	h := &host{
-		marker: marker, adopt: e.cfg.Adopt,
+		executor: e, marker: marker, adopt: e.cfg.Adopt,
 		layout: place.Layout{
 			Home: home, Scratch: scratch, Shell: shell(),
 			Environ: e.environ(home, marker), Notes: notes(x),
@@ -112,7 +116,7 @@ func (e *Executor) takeFolder() (string, error) {
 	return e.newFolder()
 }
 
-// newFolder makes a scratch folder with a home in it.
+// newFolder makes a scratch folder with a home in it. The lock is held.
 func (e *Executor) newFolder() (string, error) {
 	dir, err := filepath.Abs(e.cfg.Dir)
 	if err != nil {
@@ -134,11 +138,27 @@ func (e *Executor) newFolder() (string, error) {
 	if err == nil && e.cfg.Fill != nil {
 		err = e.cfg.Fill(scratch, home)
 	}
+	if err == nil && e.cfg.Keep {
+		e.made[scratch], err = skeletonOf(scratch)
+	}
 	if err != nil {
 		_ = os.RemoveAll(scratch)
 		return "", err
 	}
 	return scratch, nil
+}
+
+// putFolder takes back a folder whose task has ended.
+func (e *Executor) putFolder(scratch string) error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	s, keep := e.made[scratch]
+	if keep && len(e.spare) == 0 && s.restore(scratch) == nil {
+		e.spare = append(e.spare, scratch)
+		return nil
+	}
+	delete(e.made, scratch)
+	return removeAll(scratch)
 }
 
 // Warm implements [place.Warmer]: it makes a scratch folder ahead, unless there
@@ -150,18 +170,19 @@ func (e *Executor) Warm() (release func()) {
 	if ready {
 		return func() {}
 	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
 	dir, err := e.newFolder()
 	if err != nil {
 		return func() {}
 	}
-	e.mu.Lock()
-	defer e.mu.Unlock()
 	e.spare = append(e.spare, dir)
 	return func() {
 		e.mu.Lock()
 		defer e.mu.Unlock()
 		if i := slices.Index(e.spare, dir); i >= 0 {
 			e.spare = slices.Delete(e.spare, i, i+1)
+			delete(e.made, dir)
 			_ = os.RemoveAll(dir)
 		}
 	}

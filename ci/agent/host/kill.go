@@ -45,9 +45,17 @@ func (h *host) Kill() error {
 // Close implements [place.Place].
 func (h *host) Close() error {
 	h.mu.Lock()
+	twice := h.closed
 	h.closed = true
 	h.mu.Unlock()
-	return errors.Join(h.Kill(), removeAll(h.layout.Scratch))
+	err := h.Kill()
+	if twice {
+		return err
+	}
+	if err != nil { // what lives might still write there
+		return errors.Join(err, removeAll(h.layout.Scratch))
+	}
+	return h.executor.putFolder(h.layout.Scratch)
 }
 
 // removeAll removes a tree, also one whose directories are read-only, as those

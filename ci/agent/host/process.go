@@ -16,9 +16,10 @@ import (
 
 // host is one scratch folder and the processes started from it.
 type host struct {
-	marker string
-	adopt  bool
-	layout place.Layout
+	executor *Executor
+	marker   string
+	adopt    bool
+	layout   place.Layout
 
 	// mu is held while a process is started and while orphans are reaped, so
 	// that a child that ends at once is never taken for an orphan.
