@@ -25,7 +25,8 @@ type session struct {
 	place  place.Place
 	layout place.Layout
 	env    environ
-	dir    string // the working directory, as the steps see it
+	dir    string          // the working directory, as the steps see it
+	tops   map[string]bool // which folders at the root exist here
 
 	// What the steps have done so far.
 	verdict    verdict

@@ -57,7 +57,8 @@ func (a access) page(r *http.Request) (ci.Actor, error) {
 			return a.owner(), nil
 		}
 	}
-	if a.matches(r.Header.Get("Circle-Token")) || a.matches(strings.TrimPrefix(r.Header.Get("Authorization"), "Bearer ")) {
+	bearer, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
+	if a.matches(r.Header.Get("Circle-Token")) || ok && a.matches(bearer) {
 		return a.owner(), nil
 	}
 	if a.local && loopback(r.Host) && !proxied(r) {

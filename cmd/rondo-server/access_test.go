@@ -55,6 +55,7 @@ func TestA120_NoSpecialPower(t *testing.T) {
 		"open address, lying host":  {"192.0.2.1", []string{"Host", "localhost"}, false},
 		"open address, lying proxy": {"192.0.2.1", []string{"X-Forwarded-For", "127.0.0.1", "X-Webauth-User", "admin"}, false},
 		"open address, bearer":      {"192.0.2.1", []string{"Authorization", "Bearer " + testToken}, true},
+		"open address, no scheme":   {"192.0.2.1", []string{"Authorization", testToken}, false},
 		"open address, cut token":   {"192.0.2.1", []string{"Circle-Token", testToken[:20]}, false},
 	} {
 		t.Run(name, func(t *testing.T) {

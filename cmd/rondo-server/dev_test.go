@@ -174,3 +174,24 @@ func TestDev_ConfigErrorIsAPipelineThatSaysWhy(t *testing.T) {
 	require.NotEmpty(t, page.Items[0].Errors)
 	require.Equal(t, 0, s.stop())
 }
+
+func TestDev_ParametersThatDoNotFitAreRefused(t *testing.T) {
+	r := newRepo(t, `
+version: 2.1
+parameters: {n: {type: integer, default: 1}}
+jobs: {a: {docker: [{image: x}], steps: [run: echo << pipeline.parameters.n >>]}}
+workflows: {main: {jobs: [a]}}
+`)
+	s := startServer(t, r.dir, filepath.Join(t.TempDir(), "data"))
+	s.waitEnd(ci.WorkflowEnded, "main")
+	var page struct{ Items []struct{ Slug string } }
+	_, body := s.call("GET", "/api/v2/rondo/projects", "")
+	require.NoError(t, json.Unmarshal([]byte(body), &page))
+	path := "/api/v2/project/" + page.Items[0].Slug + "/pipeline"
+	for given, want := range map[string]int{
+		`{"n": 7}`: http.StatusCreated, `{"n": "7"}`: http.StatusBadRequest, `{"zz": 1}`: http.StatusBadRequest,
+	} {
+		code, body := s.call("POST", path, `{"branch":"main","parameters":`+given+`}`)
+		require.Equal(t, want, code, "%s: %s", given, body)
+	}
+}

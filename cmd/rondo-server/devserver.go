@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"os"
 	"os/signal"
+	"syscall"
 	"time"
 
 	"github.com/rondo-ci/rondo/ci"
@@ -224,7 +225,29 @@ func (s *devServer) trigger(ctx context.Context, t ci.Trigger) (ci.Pipeline, err
 		return ci.Pipeline{}, err
 	}
 	full.Project, full.Key, full.Source, full.Actor, full.Parameters = s.project.ID, "", t.Source, t.Actor, t.Parameters
+	if err := s.checkParameters(ctx, full); err != nil {
+		return ci.Pipeline{}, err
+	}
 	return s.engine.Server.Trigger(ctx, full)
+}
+
+// checkParameters refuses parameters that the configuration does not take, so
+// that who sent them learns it at once. Other mistakes are the pipeline's.
+func (s *devServer) checkParameters(ctx context.Context, t ci.Trigger) error {
+	if len(t.Parameters) == 0 {
+		return nil
+	}
+	with := ci.Pipeline{ID: ci.PipelineID(ci.NewID()), Number: 1, Trigger: t}
+	_, err := s.compile(ctx, s.project, with)
+	if !errors.Is(err, ci.ErrInvalid) {
+		return nil
+	}
+	without := with
+	without.Trigger.Parameters = nil
+	if _, e := s.compile(ctx, s.project, without); e != nil {
+		return nil
+	}
+	return fmt.Errorf("parameters: %w", err)
 }
 
 // run runs all parts. When ctx ends, the jobs that run are stopped in order,
@@ -254,7 +277,7 @@ func (s *devServer) run(ctx context.Context, show *console) error {
 			return nil
 		case <-ctx.Done():
 		}
-		signal.Reset() // a second Ctrl-C ends it at once
+		endAtNextSignal()
 		show.stopping()
 		orderly, cancel := context.WithTimeout(work, stopTime)
 		defer cancel()
@@ -268,6 +291,17 @@ func (s *devServer) run(ctx context.Context, show *console) error {
 		return nil
 	}
 	return err
+}
+
+// endAtNextSignal makes the next signal end the process at once, also where it
+// was started with signals ignored, as shells start what runs in background.
+func endAtNextSignal() {
+	again := make(chan os.Signal, 1)
+	signal.Notify(again, os.Interrupt, syscall.SIGTERM)
+	go func() {
+		<-again
+		os.Exit(130)
+	}()
 }
 
 // close closes what open opened.

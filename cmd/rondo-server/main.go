@@ -30,6 +30,7 @@ func main() {
 func run(args []string) int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 	defer stop()
+	understood := false
 	root := &cobra.Command{
 		Use:   "rondo-server",
 		Short: "The CI/CD server that a team runs itself",
@@ -44,6 +45,8 @@ to install, and prints the address of its page.`,
 		Version:       version,
 		SilenceUsage:  true,
 		SilenceErrors: true,
+
+		PersistentPreRun: func(*cobra.Command, []string) { understood = true },
 	}
 	root.SetArgs(args)
 	root.AddCommand(devCommand(), agentCommand())
@@ -55,7 +58,7 @@ to install, and prints the address of its page.`,
 	switch {
 	case err == nil:
 		return 0
-	case errors.As(err, &usage):
+	case errors.As(err, &usage), !understood:
 		fmt.Fprintf(os.Stderr, "rondo-server: %v\n", err)
 		return 2
 	}

@@ -88,6 +88,9 @@ func (s *devServer) watch(ctx context.Context) error {
 	if err != nil && !errors.Is(err, ci.ErrNotFound) {
 		return err
 	}
+	if head.Branch == "HEAD" { // none is checked out, and git takes no branch of that name
+		head.Branch = "detached"
+	}
 	// HEAD is seen when its pipeline is accepted, not before.
 	ref, _, _ := strings.Cut(head.Key, "@")
 	delete(now, ref)

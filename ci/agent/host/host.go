@@ -97,7 +97,7 @@ func (e *Executor) Open(_ context.Context, w ci.Work) (place.Place, error) {
 		executor: e, marker: marker, adopt: e.cfg.Adopt,
 		layout: place.Layout{
 			Home: home, Scratch: scratch, Shell: shell(),
-			Environ: e.environ(home, marker), Notes: notes(x),
+			Environ: e.environ(home, marker), Notes: notes(x), Borrowed: true,
 		},
 		live: map[*process]bool{},
 	}

@@ -63,6 +63,9 @@ type Layout struct {
 	// Environ is the environment that every process starts with, as
 	// NAME=value, the weakest of all.
 	Environ []string
+	// Borrowed says that the steps see another file system than that of the
+	// image that the job names, so paths of the image may not exist.
+	Borrowed bool
 	// Notes are what people should know about the place, one line each.
 	Notes []string
 }
