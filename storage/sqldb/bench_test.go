@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
 	"testing"
 	"time"
 
@@ -100,11 +101,17 @@ func fill(b *testing.B, file string, n int, p ci.Pipeline, w ci.Workflow) {
 	require.NoError(b, f.Sync()) // or the first transactions would wait for all this
 }
 
-var histories = []int{0, 200_000}
+// histories are the ages of the databases: RONDO_HISTORY sets the old one.
+func histories() []int {
+	if n, err := strconv.Atoi(os.Getenv("RONDO_HISTORY")); err == nil {
+		return []int{0, n}
+	}
+	return []int{0, 200_000}
+}
 
 // each runs the benchmark over databases of different age.
 func each(b *testing.B, run func(b *testing.B, db *sqldb.DB)) {
-	for _, n := range histories {
+	for _, n := range histories() {
 		b.Run(fmt.Sprintf("history=%d", n), func(b *testing.B) {
 			db := withHistory(b, n, sqldb.Config{})
 			b.ResetTimer()
@@ -251,7 +258,7 @@ func BenchmarkWorkflow(b *testing.B) {
 
 // BenchmarkOpen opens and closes an existing database.
 func BenchmarkOpen(b *testing.B) {
-	for _, n := range histories {
+	for _, n := range histories() {
 		b.Run(fmt.Sprintf("history=%d", n), func(b *testing.B) {
 			file := filepath.Join(b.TempDir(), "rondo.db")
 			db, err := sqldb.Open(b.Context(), file, sqldb.Config{})
