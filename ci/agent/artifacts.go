@@ -20,6 +20,7 @@ import (
 // Bounds of one store_artifacts step.
 const (
 	maxArtifacts     = 100_000
+	maxArtifact      = 32 << 30 // bytes of one; what a server takes by default
 	artifactsAtATime = 8
 )
 
@@ -108,8 +109,8 @@ func (s *session) artifactsIn(ctx context.Context, st *step, dir, name string) (
 }
 
 // uploadArtifacts stores the files, a few at a time, and returns how many are
-// stored. A file that cannot be read is left out; a store that does not take
-// one is an error.
+// stored. A file that cannot be read, or that the store refuses for good, is
+// left out; a store that does not work is an error.
 func (s *session) uploadArtifacts(ctx context.Context, st *step, list []artifact) (int, error) {
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
@@ -128,6 +129,8 @@ func (s *session) uploadArtifacts(ctx context.Context, st *step, list []artifact
 					stored.Add(1)
 				case errors.As(err, &unreadable):
 					fmt.Fprintf(st.out, "Warning: left out %s: %v\n", s.show(a.file), unreadable.error)
+				case errors.Is(err, ci.ErrInvalid): // a name that no store takes, or too large
+					fmt.Fprintf(st.out, "Warning: left out %q: %s\n", s.show(a.file), withoutSentinel(err))
 				default:
 					stop(err)
 				}
@@ -151,8 +154,13 @@ func (s *session) uploadArtifacts(ctx context.Context, st *step, list []artifact
 type errUnreadable struct{ error }
 
 func (s *session) uploadArtifact(ctx context.Context, a artifact) (exists bool, err error) {
-	_, exists, err = s.put(ctx, ci.File{Kind: ci.FileArtifact, Name: a.name}, func() (io.ReadCloser, error) {
+	name := s.secrets.String(a.name) // listings show it
+	_, exists, err = s.put(ctx, ci.File{Kind: ci.FileArtifact, Name: name}, func() (io.ReadCloser, error) {
 		f, info, err := archive.OpenFile(a.file)
+		if err == nil && info.Size() > maxArtifact { // a sparse file is easily made
+			_ = f.Close()
+			err = fmt.Errorf("%d bytes are more than the %d that an artifact may have", info.Size(), int64(maxArtifact))
+		}
 		if err != nil {
 			return nil, errUnreadable{err}
 		}

@@ -2,9 +2,12 @@ package agent
 
 import (
 	"bufio"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
+
+	"github.com/rondo-ci/rondo/ci/agent/archive"
 )
 
 // gitDir returns the git directory of a repository, bare or not, "" if there
@@ -29,10 +32,14 @@ func gitDir(repository string) string {
 // at, "" if that takes more than reading a file: git then has to be asked.
 func headOf(repository, branch string) string {
 	dir := gitDir(repository)
-	if b, err := os.ReadFile(filepath.Join(dir, "refs", "heads", filepath.FromSlash(branch))); err == nil {
+	// A job may have put anything in their place, so a pipe is not waited for
+	// and an endless file not read to its end.
+	if f, _, err := archive.OpenFile(filepath.Join(dir, "refs", "heads", filepath.FromSlash(branch))); err == nil {
+		defer f.Close()
+		b, _ := io.ReadAll(io.LimitReader(f, 256))
 		return strings.TrimSpace(string(b))
 	}
-	f, err := os.Open(filepath.Join(dir, "packed-refs"))
+	f, _, err := archive.OpenFile(filepath.Join(dir, "packed-refs"))
 	if err != nil {
 		return ""
 	}

@@ -2,14 +2,19 @@ package agent
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 
 	"github.com/rondo-ci/rondo/ci"
 	"github.com/rondo-ci/rondo/ci/agent/junit"
 )
 
-// maxMessages is how many bytes of failure messages a task keeps in all.
-const maxMessages = 16 << 20
+// What a task keeps of all its test results, in bytes: of failure messages,
+// and of everything as it is sent. A server takes somewhat more.
+const (
+	maxMessages = 16 << 20
+	maxResults  = 100 << 20
+)
 
 // storeTestResults reads JUnit files and stores the tests in them, with those
 // of earlier steps. Nothing about the files fails the job.
@@ -45,8 +50,12 @@ func (s *session) storeTestResults(_ context.Context, st *step, spec ci.StepSpec
 	room := maxMessages
 	for i := range s.tests {
 		if room -= len(s.tests[i].Message); room < 0 {
-			s.tests[i].Message = "[left out: the messages of this job are too long]"
+			s.tests[i].Message = junit.Left
 		}
+	}
+	if n := fitting(s.tests); n < len(s.tests) {
+		fmt.Fprintf(st.out, "Warning: left out %d test results: those of this job are too large\n", len(s.tests)-n)
+		s.tests = s.tests[:n]
 	}
 	err = s.lease.do("store test results", func(ctx context.Context, l ci.Lease) error {
 		return s.agent.door.PutTests(ctx, l, s.tests)
@@ -55,4 +64,16 @@ func (s *session) storeTestResults(_ context.Context, st *step, spec ci.StepSpec
 		return result{status: ci.InfraFailed, code: 1, reason: "failed: " + err.Error()}
 	}
 	return result{status: ci.Success}
+}
+
+// fitting returns how many of the tests can be kept.
+func fitting(tests []ci.Test) int {
+	room := maxResults
+	for i := range tests {
+		b, err := json.Marshal(&tests[i])
+		if room -= len(b) + 1; room < 0 || err != nil {
+			return i
+		}
+	}
+	return len(tests)
 }

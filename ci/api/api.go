@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"net/http"
 	"strings"
+	"time"
 
 	"github.com/rondo-ci/rondo/ci"
 )
@@ -81,6 +82,11 @@ func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h.Set("Referrer-Policy", "same-origin")
 	h.Set("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'; sandbox")
 	h.Set("Cache-Control", "no-store")
+	if r.ContentLength != 0 {
+		// Also for a body that no route reads: net/http reads the rest of it
+		// before it replies, and would wait for a sender that stalls.
+		_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(bodyTimeout))
+	}
 	a.mux.ServeHTTP(w, withSlug(r))
 }
 

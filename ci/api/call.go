@@ -110,10 +110,10 @@ func token(r *http.Request) string {
 
 // body decodes a JSON request into v. An empty body leaves v as it is.
 func (c *call) body(v any) error {
-	control := http.NewResponseController(c.w)
-	_ = control.SetReadDeadline(time.Now().Add(bodyTimeout))
 	data, err := io.ReadAll(http.MaxBytesReader(c.w, c.r.Body, maxBody))
-	_ = control.SetReadDeadline(time.Time{})
+	if err == nil { // from here on, a deadline would look like a client that goes away
+		_ = http.NewResponseController(c.w).SetReadDeadline(time.Time{})
+	}
 	var large *http.MaxBytesError
 	switch {
 	case errors.As(err, &large):

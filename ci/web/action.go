@@ -9,18 +9,19 @@ import (
 	"github.com/rondo-ci/rondo/ci"
 )
 
-// form reads a posted form, bounded in size.
-func form(r *http.Request) error {
+// form reads a posted form, bounded in size and time.
+func form(w http.ResponseWriter, r *http.Request) error {
 	if err := r.ParseForm(); err != nil {
 		return fmt.Errorf("read form: %w: %w", err, ci.ErrInvalid)
 	}
+	bodyRead(w)
 	return nil
 }
 
 // actOnWorkflow does what a button of a workflow or of one of its jobs asks
 // for, and sends the browser to the page that shows the result.
 func (s *site) actOnWorkflow(w http.ResponseWriter, r *http.Request) error {
-	if err := form(r); err != nil {
+	if err := form(w, r); err != nil {
 		return err
 	}
 	ctx, by := r.Context(), actorOf(r)
@@ -75,7 +76,7 @@ func (s *site) runAgain(w http.ResponseWriter, r *http.Request) error {
 
 // runBranch runs a pipeline for the newest commit of a branch.
 func (s *site) runBranch(w http.ResponseWriter, r *http.Request) error {
-	if err := form(r); err != nil {
+	if err := form(w, r); err != nil {
 		return err
 	}
 	project, err := s.read.ProjectBySlug(r.Context(), r.PathValue("slug"))

@@ -138,7 +138,9 @@ func (s *site) artifact(w http.ResponseWriter, r *http.Request) error {
 	if content == nil {
 		return nil
 	}
-	if _, err := io.Copy(w, content); err != nil {
+	out := steadily(w)
+	defer out.close()
+	if _, err := io.Copy(out, content); err != nil {
 		return s.broken(r, err)
 	}
 	return nil

@@ -130,7 +130,7 @@ func (s *site) page(h func(http.ResponseWriter, *http.Request) error) http.Handl
 	})
 }
 
-// headers sets what every answer carries.
+// headers sets what every answer carries, and how long a request may take.
 func headers(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h := w.Header()
@@ -142,6 +142,7 @@ func headers(next http.Handler) http.Handler {
 		h.Set("Cross-Origin-Opener-Policy", "same-origin")
 		h.Set("Cross-Origin-Resource-Policy", "same-origin")
 		h.Set("Cache-Control", "no-store")
+		limitBody(w, r)
 		next.ServeHTTP(w, r)
 	})
 }

@@ -62,7 +62,9 @@ func (s *site) copyLog(w http.ResponseWriter, r *http.Request, key ci.LogKey, of
 		return s.broken(r, err)
 	}
 	defer out.Close()
-	if _, err := io.CopyN(w, out, n); err != nil {
+	to := steadily(w)
+	defer to.close()
+	if _, err := io.CopyN(to, out, n); err != nil {
 		return s.broken(r, err)
 	}
 	return nil
@@ -156,6 +158,8 @@ func (s *site) output(w http.ResponseWriter, r *http.Request, at jobPlace) error
 	h.Set("Content-Type", "text/html; charset=utf-8")
 	h.Set("Rondo-Log-From", itoa(x.From))
 	h.Set("Rondo-Log-Size", itoa(x.Size))
-	_, _ = io.WriteString(w, string(x.HTML+x.Tail)) // nobody is left to tell
+	out := steadily(w)
+	defer out.close()
+	_, _ = io.WriteString(out, string(x.HTML+x.Tail)) // nobody is left to tell
 	return nil
 }

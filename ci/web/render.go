@@ -75,7 +75,9 @@ func (s *site) render(w http.ResponseWriter, r *http.Request, code int, name str
 	h.Set("Content-Length", strconv.Itoa(b.Len()))
 	w.WriteHeader(code)
 	if r.Method != http.MethodHead {
-		_, _ = w.Write(b.Bytes()) // nobody is left to tell
+		out := steadily(w)
+		defer out.close()
+		_, _ = out.Write(b.Bytes()) // nobody is left to tell
 	}
 	return nil
 }

@@ -78,6 +78,7 @@ func (db *DB) open(ctx context.Context, dsn string, cfg Config) error {
 	if err != nil {
 		return err
 	}
+	makePrivate(file)
 	if db.write, err = openSQLite(sqliteDSN(file, cfg, false), 1); err != nil {
 		return err
 	}

@@ -51,6 +51,15 @@ func sqliteFile(dsn string) (string, error) {
 	return filepath.Abs(dsn)
 }
 
+// makePrivate makes the file of a new database, for this user only: SQLite
+// would let others read it, and gives its log the mode of the file. One that
+// exists keeps its mode. An error is SQLite's to find and to tell.
+func makePrivate(file string) {
+	if f, err := os.OpenFile(file, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600); err == nil {
+		_ = f.Close()
+	}
+}
+
 // sqliteDSN returns the driver's address of the file with the settings of a
 // connection. The caches are small: the operating system keeps the file too.
 func sqliteDSN(file string, cfg Config, reader bool) string {

@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"encoding/json"
 	"fmt"
 	"slices"
 
@@ -144,6 +145,9 @@ func (s *Server) PutTests(ctx context.Context, l ci.Lease, tests []ci.Test) erro
 		return err
 	}
 	defer s.mu.Unlock()
+	if b, err := json.Marshal(tests); err != nil || len(b) > 128<<20 {
+		return fmt.Errorf("%d test results of %d bytes: too large, or not JSON: %w", len(tests), len(b), ci.ErrInvalid)
+	}
 	t.tests = slices.Clone(tests)
 	return nil
 }

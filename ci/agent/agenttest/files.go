@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/rondo-ci/rondo/ci"
 )
@@ -27,6 +28,9 @@ func (s *Server) PutFile(ctx context.Context, l ci.Lease, f ci.File, r io.Reader
 	defer s.mu.Unlock()
 	if f.Kind == ci.FileCache && f.Task != "" || f.Kind != ci.FileCache && (f.Task != l.Task || f.Epoch != l.Epoch) {
 		s.problem("file %s %s says task %q, epoch %d", f.Kind, f.Name, f.Task, f.Epoch)
+	}
+	if f.Kind == ci.FileArtifact && strings.ContainsFunc(f.Name, unicode.IsControl) {
+		return ci.File{}, fmt.Errorf("store %q: the name has control characters: %w", f.Name, ci.ErrInvalid)
 	}
 	project := t.work.Project.ID
 	for _, old := range s.files {

@@ -13,8 +13,16 @@ import (
 	"github.com/rondo-ci/rondo/ci/agent/archive"
 )
 
-// maxTests is how many test cases [Walk] returns at most.
-const maxTests = 250_000
+// Bounds of what [Walk] returns.
+const (
+	maxTests    = 250_000  // test cases
+	maxText     = 64 << 20 // bytes of all names together
+	maxMessages = 16 << 20 // bytes of all messages together
+)
+
+// Left is what stands for a message that is left out, because those before it
+// were long.
+const Left = "[left out: the messages of this job are too long]"
 
 // Walk reads the file of that name, or all files ending in .xml below the
 // directory of that name. The source of a test is the sub-directory its file
@@ -37,6 +45,7 @@ func Walk(name string, skipped func(file string, why error)) ([]ci.Test, error) 
 		return tests, nil
 	}
 	var tests []ci.Test
+	room := budget{maxTests, maxText, maxMessages}
 	err = filepath.WalkDir(name, func(p string, d fs.DirEntry, err error) error {
 		switch {
 		case err != nil:
@@ -55,14 +64,37 @@ func Walk(name string, skipped func(file string, why error)) ([]ci.Test, error) 
 		if err != nil {
 			skipped(p, err)
 		}
-		if room := maxTests - len(tests); len(found) > room {
-			skipped(p, fmt.Errorf("more than %d tests in all: %d are left out", maxTests, len(found)-room))
-			found = found[:room]
+		n, why := room.take(found)
+		if why != nil {
+			skipped(p, why)
 		}
-		tests = append(tests, found...)
+		tests = append(tests, found[:n]...)
 		return nil
 	})
 	return tests, err
+}
+
+// A budget is how much more Walk returns.
+type budget struct{ tests, text, messages int }
+
+// take returns how many of the tests fit in, and an error unless all do. A
+// message that does not fit is replaced.
+func (b *budget) take(found []ci.Test) (int, error) {
+	for i := range found {
+		t := &found[i]
+		b.tests--
+		b.text -= len(t.Name) + len(t.Classname) + len(t.File) + len(t.Source)
+		if b.tests < 0 {
+			return i, fmt.Errorf("more than %d tests in all: %d are left out", maxTests, len(found)-i)
+		}
+		if b.text < 0 {
+			return i, fmt.Errorf("names of more than %d bytes in all: %d tests are left out", maxText, len(found)-i)
+		}
+		if b.messages -= len(t.Message); b.messages < 0 && t.Message != "" {
+			t.Message = Left
+		}
+	}
+	return len(found), nil
 }
 
 // file reads one document.

@@ -26,7 +26,8 @@ const (
 const maxName = 64 << 10
 
 // PutFile stores what r yields as a file of the lease's task, or as a cache of
-// its project; f.Kind and f.Name say which. The lease is checked before the
+// its project (of the fork, when it builds a pull request from one); f.Kind and
+// f.Name say which. The lease is checked before the
 // first byte and again after the last, before the file becomes visible.
 //
 // A cache key that exists gives the existing file and [ci.ErrConflict]; a stale
@@ -54,7 +55,7 @@ func (d *Door) putFile(ctx context.Context, l ci.Lease, f ci.File, r io.Reader) 
 		f.Task, f.Epoch = "", 0
 	}
 	in := &intake{r: r, left: d.cfg.MaxFile, check: func() error { return d.leases.Check(l) }, sum: sha256.New()}
-	stored, err := d.files.PutFile(ctx, s.project, f, in)
+	stored, err := d.files.PutFile(ctx, s.owner(f.Kind), f, in)
 	switch {
 	case in.err != nil:
 		// The reason is known better here than where the reader was used; and
@@ -150,7 +151,7 @@ func (d *Door) FindFiles(ctx context.Context, l ci.Lease, like ci.File) ([]ci.Fi
 		limit = maxCaches
 	}
 	var found []ci.File
-	for f, err := range d.files.FindFiles(ctx, s.project, like) {
+	for f, err := range d.files.FindFiles(ctx, s.owner(like.Kind), like) {
 		if err != nil {
 			return nil, fmt.Errorf("find files for task %s: %w", l.Task, err)
 		}
@@ -173,7 +174,7 @@ func (d *Door) OpenFile(ctx context.Context, l ci.Lease, f ci.File) (io.ReadClos
 	if err != nil {
 		return nil, fmt.Errorf("open %s %q for task %s: %w", f.Kind, f.Name, l.Task, err)
 	}
-	r, err := d.files.OpenFile(ctx, s.project, f)
+	r, err := d.files.OpenFile(ctx, s.owner(f.Kind), f)
 	if err != nil {
 		return nil, fmt.Errorf("open %s %q for task %s: %w", f.Kind, f.Name, l.Task, err)
 	}

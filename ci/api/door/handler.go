@@ -45,7 +45,14 @@ func Handler(d *Door, auth func(token string, task ci.TaskID, epoch int64) bool)
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		reply(w, http.StatusNotFound, problem{Code: "invalid", Message: "no such door: " + r.Method + " " + r.URL.Path})
 	})
-	return mux
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.ContentLength != 0 {
+			// Also for a body that nobody reads: net/http reads the rest of it
+			// before it replies, and would wait for a sender that stalls.
+			_ = http.NewResponseController(w).SetReadDeadline(after(smallTimeout))
+		}
+		mux.ServeHTTP(w, r)
+	})
 }
 
 // An exchange is one request and its reply.
@@ -67,12 +74,14 @@ func (x *exchange) serve(auth func(string, ci.TaskID, int64) bool, operate func(
 		reply(x.w, http.StatusUnauthorized, problem{Code: "denied", Message: "the token is not good for this task and epoch"})
 		return
 	}
-	// Deadlines outlive a request, so they are taken back.
-	defer x.readWithin(0)
+	// Deadlines for writing outlive a request, so they are taken back. Those
+	// for reading do not, and what is left of the body still needs one.
 	defer x.writeWithin(0)
-	if x.r.Method != http.MethodGet {
-		x.readWithin(smallTimeout)
-	}
+	defer func() {
+		if x.r.ContentLength != 0 {
+			x.readWithin(smallTimeout)
+		}
+	}()
 	if err := operate(x); err != nil {
 		x.fail(err, problem{})
 	}

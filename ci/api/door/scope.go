@@ -2,6 +2,8 @@ package door
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
 	"sync"
 
@@ -11,6 +13,7 @@ import (
 // A scope is how far a lease reaches: what its task may read.
 type scope struct {
 	project  ci.ProjectID
+	caches   ci.ProjectID // under which caches are kept
 	job      string
 	branch   string
 	upstream map[handout]bool
@@ -24,7 +27,7 @@ type handout struct {
 
 func scopeOf(w ci.Work) *scope {
 	s := &scope{
-		project: w.Project.ID, job: w.Task.Name,
+		project: w.Project.ID, caches: cacheOwner(w), job: w.Task.Name,
 		branch: w.Pipeline.Trigger.Branch, upstream: make(map[handout]bool, len(w.Upstream)+1),
 	}
 	for _, u := range w.Upstream {
@@ -32,6 +35,27 @@ func scopeOf(w ci.Work) *scope {
 	}
 	s.upstream[handout{w.Lease.Task, w.Lease.Epoch}] = true
 	return s
+}
+
+// cacheOwner returns under whom the caches of a task are kept: its project, or,
+// for a pull request from a fork, something that no other fork and not the
+// project has. Whoever may send a pull request could otherwise put files into
+// the jobs of the default branch.
+func cacheOwner(w ci.Work) ci.ProjectID {
+	fork := w.Pipeline.Trigger.Fork
+	if fork == "" {
+		return w.Project.ID
+	}
+	sum := sha256.Sum256([]byte(fork))
+	return w.Project.ID + "/fork/" + ci.ProjectID(hex.EncodeToString(sum[:12]))
+}
+
+// owner returns under whom a file is kept.
+func (s *scope) owner(k ci.FileKind) ci.ProjectID {
+	if k == ci.FileCache {
+		return s.caches
+	}
+	return s.project
 }
 
 // scope checks the lease and returns its reach, which the server is asked for

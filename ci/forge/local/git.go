@@ -129,6 +129,22 @@ func (r *Repo) resolve(ctx context.Context, rev string) (string, error) {
 	return hash, nil
 }
 
+// isRef reports whether s can be the full name of a branch or tag, by the rules
+// of git check-ref-format. To git itself "refs/heads/main~3" and
+// "refs/heads/main@{1}" are commits too, but there is no such branch.
+func isRef(s string) bool {
+	if !strings.HasPrefix(s, "refs/heads/") && !strings.HasPrefix(s, "refs/tags/") {
+		return false
+	}
+	for part := range strings.SplitSeq(s, "/") {
+		if part == "" || part[0] == '.' || strings.HasSuffix(part, ".lock") {
+			return false
+		}
+	}
+	bad := func(r rune) bool { return r <= ' ' || r == 0x7f || strings.ContainsRune("~^:?*[\\", r) }
+	return !strings.HasSuffix(s, ".") && !strings.Contains(s, "..") && !strings.Contains(s, "@{") && !strings.ContainsFunc(s, bad)
+}
+
 // isHash reports whether s is a full object name, SHA-1 or SHA-256.
 func isHash(s string) bool {
 	return (len(s) == 40 || len(s) == 64) && strings.Trim(s, "0123456789abcdef") == ""

@@ -52,6 +52,9 @@ func (r *Repo) Trigger(ctx context.Context, ref string) (ci.Trigger, error) {
 			ref = "refs/heads/" + branch
 		}
 	}
+	if ref != "HEAD" && !isRef(ref) {
+		return ci.Trigger{}, fmt.Errorf("branch or tag %q: %w", ref, ci.ErrNotFound)
+	}
 	c, err := r.Commit(ctx, ref)
 	if err != nil {
 		return ci.Trigger{}, err
