@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/rondo-ci/rondo/ci"
+	"github.com/rondo-ci/rondo/cmd/internal/screen"
 	"golang.org/x/term"
 )
 
@@ -91,6 +92,7 @@ func (c *console) line(ctx context.Context, e ci.Event) string {
 			c.pipelines[e.Pipeline] = number
 		}
 	}
+	e.Name, e.Reason = screen.Text(e.Name), screen.Text(e.Reason) // they come from the repository
 	what := fmt.Sprintf("#%d %s", number, e.Name)
 	switch e.Kind {
 	case ci.PipelineCreated:
@@ -138,7 +140,7 @@ func (c *console) problems(ctx context.Context, e ci.Event) string {
 	}
 	text := fmt.Sprintf("%d mistakes", len(p.Errors))
 	for _, problem := range p.Errors {
-		text += "\n            " + problem
+		text += "\n            " + screen.Text(problem)
 	}
 	return text
 }

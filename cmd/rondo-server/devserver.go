@@ -50,6 +50,7 @@ type devServer struct {
 
 // dev runs the server until ctx ends.
 func dev(ctx context.Context, f devFlags) error {
+	keepPrivate()
 	if info, err := os.Stat(f.orbs); f.orbs != "" && (err != nil || !info.IsDir()) {
 		return usageError{fmt.Errorf("--orbs %s: no such folder", f.orbs)}
 	}
@@ -92,7 +93,11 @@ func (s *devServer) open(ctx context.Context, f devFlags) (err error) {
 		return err
 	}
 	s.access = newAccess(token, s.page.Addr())
-	if s.agents, err = listenUnix(s.folder.Socket("agents.sock")); err != nil {
+	socket, err := s.folder.Socket("agents.sock")
+	if err != nil {
+		return err
+	}
+	if s.agents, err = listenUnix(socket); err != nil {
 		return err
 	}
 	if s.db, err = sqldb.Open(ctx, s.folder.Join("rondo.db"), sqldb.Config{Log: s.log}); err != nil {
@@ -109,7 +114,7 @@ func (s *devServer) open(ctx context.Context, f devFlags) (err error) {
 		return err
 	}
 	if err := cleanWorkDirs(s.folder.Join("work")); err != nil {
-		return err
+		s.log.Warn("files of earlier jobs are left", "err", err)
 	}
 	self, err := os.Executable()
 	if err != nil {
@@ -120,7 +125,7 @@ func (s *devServer) open(ctx context.Context, f devFlags) (err error) {
 		DB: s.db, Backlog: s.db.Backlog(), Logs: s.logs,
 		Files:    storage.NewFiles(bucket, storage.FilesConfig{Log: s.log}),
 		Compiler: ci.CompilerFunc(s.compile), Key: s.key,
-		Start: cluster.Exec([]string{self, "agent", "--door", "unix:" + s.agents.Addr().String(), "--dir", s.folder.Join("work")}, nil),
+		Start: cluster.Exec([]string{self, "agent", "--door", "unix:" + s.agents.Addr().String(), "--dir", s.folder.Join("work")}, agentEnvironment()),
 	}, engine.Config{
 		Log:     s.log,
 		Server:  ci.Config{JobURL: s.jobURL},
@@ -188,8 +193,31 @@ func (s *devServer) compile(ctx context.Context, project ci.Project, p ci.Pipeli
 	return config.Compile(ctx, source, options)
 }
 
-// url is the address of the page.
-func (s *devServer) url() string { return "http://" + s.page.Addr().String() }
+// agentEnvironment is what agents see of this process's environment: what jobs
+// need, and nothing that a job could read from its agent's. (The test binary
+// needs its mark.)
+func agentEnvironment() []string {
+	var env []string
+	for _, name := range []string{
+		"PATH", "HOME", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "TMPDIR", "USER", "LOGNAME",
+		"SSL_CERT_FILE", "SSL_CERT_DIR", "SSH_AUTH_SOCK", "RONDO_TEST_MAIN",
+	} {
+		if v, ok := os.LookupEnv(name); ok {
+			env = append(env, name+"="+v)
+		}
+	}
+	return env
+}
+
+// url is the address of the page, for this machine where the server listens on
+// every address.
+func (s *devServer) url() string {
+	tcp, ok := s.page.Addr().(*net.TCPAddr)
+	if ok && tcp.IP.IsUnspecified() {
+		return fmt.Sprintf("http://localhost:%d", tcp.Port)
+	}
+	return "http://" + s.page.Addr().String()
+}
 
 func (s *devServer) jobURL(p ci.Project, number int64) string {
 	return s.url() + web.JobPath(p, number)

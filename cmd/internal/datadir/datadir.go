@@ -46,6 +46,13 @@ func Open(path string) (*Folder, error) {
 	if err := os.MkdirAll(path, 0o700); err != nil {
 		return nil, fmt.Errorf("open data folder: %w", err)
 	}
+	info, err := os.Stat(path)
+	if err == nil {
+		err = private(path, info)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("open data folder: %w", err)
+	}
 	lock, err := os.OpenFile(filepath.Join(path, "lock"), os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("open data folder: %w", err)
@@ -101,14 +108,35 @@ func (f *Folder) Secret(name, prefix string) (string, error) {
 	return secret, nil
 }
 
-// Socket returns a path for a unix socket: in the folder, or in the system's
-// folder for temporary files where the folder's name is too long for a socket
-// address.
-func (f *Folder) Socket(name string) string {
+// private refuses a folder that others could put files into: whoever may
+// replace the token or the socket owns the server.
+func private(path string, info os.FileInfo) error {
+	s, ok := info.Sys().(*syscall.Stat_t)
+	if !info.IsDir() || !ok || int(s.Uid) != os.Geteuid() || info.Mode().Perm()&0o022 != 0 {
+		return fmt.Errorf("%s must be a folder of this user that nobody else may write to: chmod 700 it, or give another one with --data", path)
+	}
+	return nil
+}
+
+// Socket returns a path for a unix socket: in the folder, or, where the
+// folder's name is too long for a socket address, in a private folder below
+// the system's one for temporary files.
+func (f *Folder) Socket(name string) (string, error) {
 	path := f.Join(name)
 	if len(path) < 100 {
-		return path
+		return path, nil
 	}
 	sum := sha256.Sum256([]byte(path))
-	return filepath.Join(os.TempDir(), "rondo-"+hex.EncodeToString(sum[:8])+".sock")
+	dir := filepath.Join(os.TempDir(), fmt.Sprintf("rondo-%d-%s", os.Getuid(), hex.EncodeToString(sum[:8])))
+	if err := os.Mkdir(dir, 0o700); err != nil && !errors.Is(err, os.ErrExist) {
+		return "", fmt.Errorf("make folder for socket: %w", err)
+	}
+	info, err := os.Lstat(dir)
+	if err == nil {
+		err = private(dir, info)
+	}
+	if err != nil {
+		return "", fmt.Errorf("make folder for socket: %w", err)
+	}
+	return filepath.Join(dir, name), nil
 }
