@@ -1,6 +1,9 @@
 package config
 
-import "slices"
+import (
+	"slices"
+	"strings"
+)
 
 // builtin expands and checks a built-in step and returns it in normal form: a
 // text when it has no arguments, else a map with one key.
@@ -21,9 +24,7 @@ func (c *compiler) builtin(name string, key, value, item *node, sc *scope) *node
 		}
 		return nil
 	}
-	if permitted := stepKeys[name]; permitted != nil {
-		c.checkKeys(v, name, permitted, nil)
-	}
+	c.checkStepKeys(v, name)
 	if !c.checkStep(name, key, v) {
 		return nil
 	}
@@ -75,7 +76,7 @@ func (c *compiler) runStep(name string, key, value, item *node, sc *scope) *node
 		}
 		return nil
 	}
-	c.checkKeys(v, name, stepKeys[name], nil)
+	c.checkStepKeys(v, name)
 	command := v.field("command")
 	if command.key == nil {
 		e := c.fail(key, "CFG011", "required key [command] not found in %s", name)
@@ -94,7 +95,30 @@ func (c *compiler) runStep(name string, key, value, item *node, sc *scope) *node
 		e.Hint = suggest(w.str(), []string{"always", "on_success", "on_fail"}, "")
 	}
 	c.duration(v.field("no_output_timeout"))
+	if b := v.get("background"); b != nil && b.kind == stringKind && b.text != "" && b.text != "true" && b.text != "false" {
+		c.wrongKind(b, name+"/background", "Boolean")
+	}
+	if env := v.get("environment"); !env.isNull() && env.kind != mapKind {
+		c.vars(env)
+	}
 	return c.step1(key, name, v, value, item)
+}
+
+// checkStepKeys looks for keys that a built-in step does not have. The original
+// ignores them, and configurations that are in use have some, so a key is only
+// an error when it looks like a slip of the pen.
+func (c *compiler) checkStepKeys(v *node, name string) {
+	permitted := stepKeys[name]
+	if permitted == nil || v.kind != mapKind {
+		return
+	}
+	c.checkKeys(v, name, permitted, func(key string) bool {
+		if c.legacy || nearest(key, permitted) != "" || strings.HasPrefix(key, "\\<<") {
+			return false
+		}
+		c.warn(v.field(key).key, "CFG909", "the key '%s' means nothing in %s, which has the keys %s", clip(key, 60), name, strings.Join(permitted, ", "))
+		return true
+	})
 }
 
 // stepForms are the steps with the keys that they need.

@@ -21,7 +21,6 @@ var refused = map[string]string{
 	"CircleCI-Public__artifactory-orb@0a90c55.yml":   "CFG011: unless where a condition belongs",
 	"CircleCI-Public__circleci-cli__build.yml":       "CFG005: executors and orbs in version 2",
 	"CircleCI-Public__circleci-orbs@b2216cc.yml":     "CFG025 CFG031: written for an older slack orb than the folder has",
-	"CircleCI-Public__docker-orb@1b5f7df.yml":        "CFG025 CFG034: a parameter that is not declared",
 	"CircleCI-Public__slack-orb@96542d3.yml":         "CFG023 CFG025: an orb that is not imported",
 	"codecov__codecov-circleci-orb__orb.yml":         "CFG053: an orb, not a configuration",
 	"cypress-io__circleci-orb__test-deploy.yml":      "CFG023 CFG025: an orb that a setup pipeline adds",

@@ -206,13 +206,21 @@ func (e *Error) place() {
 // hints are what to do about a code in general, for mistakes that came without
 // a better one.
 var hints = map[string]string{
+	"CFG002": "keys are texts, and a merge key is written <<: *anchor",
+	"CFG003": "write less of it, or raise the limit of the installation",
 	"CFG011": "add the key, or check the indentation of the lines below",
 	"CFG014": "choose another name",
+	"CFG013": "write one of the values that the message names",
+	"CFG022": "define it under the top-level key executors",
 	"CFG024": "the form is namespace/name@version, like circleci/node@5.2.0",
 	"CFG026": "break the circle: one of these has to go",
+	"CFG032": "pass a value of that type; a list or a map can only be a whole value, not part of a text",
+	"CFG034": "declare it under the key parameters of what it stands in",
+	"CFG035": "there are id, number, git.branch, git.tag, git.revision, project.slug, trigger_source, parameters.* and more",
 	"CFG033": "a parameter has a type and a default, like {type: string, default: main}",
 	"CFG040": "a statement is a literal, a << >>, or a map with one of and, or, not, equal, matches",
 	"CFG041": "write a map, or an expression like pipeline.git.branch == \"main\"",
+	"CFG054": "name a parameter of the matrix",
 	"CFG055": "use a simpler expression",
 	"CFG056": "write schedule: {cron: \"0 4 * * 1-5\", filters: {branches: {only: main}}}",
 }
@@ -226,7 +234,11 @@ func join(all []*Error) error {
 		return nil
 	}
 	slices.SortStableFunc(all, func(a, b *Error) int {
-		return cmp.Or(cmp.Compare(order(a.src), order(b.src)), cmp.Compare(a.Line, b.Line), cmp.Compare(a.Col, b.Col))
+		return cmp.Or(
+			cmp.Compare(order(a.src), order(b.src)),
+			cmp.Compare(uint(a.Line-1), uint(b.Line-1)), // without a place: last
+			cmp.Compare(a.Col, b.Col),
+		)
 	})
 	errs := make([]error, 0, len(all))
 	for _, e := range all {

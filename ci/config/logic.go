@@ -55,6 +55,11 @@ func (c *compiler) condition(n *node, sc *scope, depth int) bool {
 		return truthy(n)
 	}
 	if len(n.fields) != 1 {
+		if len(n.fields) > 0 && !slices.ContainsFunc(n.fields, func(f field) bool { return !slices.Contains(logicOperators, f.name()) }) {
+			// The original takes one of them and ignores the rest.
+			c.warn(n.fields[1].key, "CFG909", "the key '%s' means nothing beside '%s' in a logic statement: only the first counts", n.fields[1].name(), n.fields[0].name())
+			return c.condition(mapping(n.fields[:1], n), sc, depth+1)
+		}
 		if len(n.fields) > 0 {
 			c.fail(n.fields[1].key, "CFG040", "a logic statement has one key, found: %d", len(n.fields)).Hint =
 				"one of " + strings.Join(logicOperators, ", ")

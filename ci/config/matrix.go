@@ -45,8 +45,8 @@ func (c *compiler) product(ps *node, sc *scope) []map[string]*node {
 		values := []*node{v}
 		switch {
 		case v.isNull():
-			c.wrongKind(f.key, "matrix/parameters/"+f.name(), "Sequence")
-			continue
+			c.warn(f.key, "CFG909", "the parameter '%s' of the matrix has no values, so nothing runs", clip(f.name(), 60))
+			return nil
 		case v.kind == listKind:
 			values = v.items
 		}

@@ -29,8 +29,14 @@ func (c *compiler) plan() ci.Plan {
 			c.specs(w)
 			continue
 		}
-		if out := c.planWorkflow(w); len(out.Jobs) > 0 {
-			p.Workflows = append(p.Workflows, out)
+		out := c.planWorkflow(w)
+		if len(out.Jobs) == 0 {
+			continue
+		}
+		p.Workflows = append(p.Workflows, out)
+		if c.setup && len(p.Workflows) > 1 { // those that filters keep out do not count
+			c.fail(w.key, "CFG057", "a setup configuration may run one workflow, found: %s and %s", clip(p.Workflows[0].Name, 60), clip(w.name, 60)).Hint =
+				"put the jobs into one workflow, or give the workflows conditions or filters of which one holds"
 		}
 	}
 	if c.o.Schedule != "" && !found {

@@ -2,10 +2,14 @@ package config_test
 
 import (
 	"bytes"
+	"fmt"
+	"math"
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 
+	"github.com/rogpeppe/go-internal/txtar"
 	"github.com/santhosh-tekuri/jsonschema/v6"
 	"github.com/stretchr/testify/require"
 	"go.yaml.in/yaml/v3"
@@ -56,6 +60,32 @@ func TestSchemaCorpus(t *testing.T) {
 	require.Greater(t, checked, 200)
 }
 
+// TestSchemaGoldens: the same for the goldens of this package, which anybody
+// has.
+func TestSchemaGoldens(t *testing.T) {
+	s := compiledSchema(t)
+	files, err := filepath.Glob("testdata/*.txtar")
+	require.NoError(t, err)
+	checked := 0
+	for _, f := range files {
+		archive, err := txtar.ParseFile(f)
+		require.NoError(t, err)
+		parts := map[string][]byte{}
+		for _, part := range archive.Files {
+			parts[part.Name] = part.Data
+		}
+		var doc any
+		if parts["want.yml"] == nil || yaml.Unmarshal(bytes.ReplaceAll(parts["config.yml"], []byte("\r"), nil), &doc) != nil {
+			continue
+		}
+		checked++
+		if err := s.Validate(plain(doc)); err != nil {
+			t.Errorf("%s: %v", filepath.Base(f), err)
+		}
+	}
+	require.Greater(t, checked, 50)
+}
+
 // TestSchemaRefuses: an editor shows the usual mistakes.
 func TestSchemaRefuses(t *testing.T) {
 	s := compiledSchema(t)
@@ -74,6 +104,27 @@ func TestSchemaRefuses(t *testing.T) {
 		require.NoError(t, yaml.Unmarshal([]byte(source), &doc))
 		require.Error(t, s.Validate(doc), name)
 	}
+}
+
+// plain replaces values that JSON has not, as editors do.
+func plain(doc any) any {
+	switch doc := doc.(type) {
+	case map[string]any:
+		for k, v := range doc {
+			doc[k] = plain(v)
+		}
+	case []any:
+		for i, v := range doc {
+			doc[i] = plain(v)
+		}
+	case time.Time:
+		return doc.String()
+	case float64:
+		if math.IsInf(doc, 0) || math.IsNaN(doc) {
+			return fmt.Sprint(doc)
+		}
+	}
+	return doc
 }
 
 // onlyMissingOrbs reports whether an error is about orbs that are not in the

@@ -147,6 +147,11 @@ func (c *compiler) call(out *[]*node, name string, key, value, item *node, sc *s
 	if !ok {
 		return
 	}
+	if now, ok := formerSteps[name]; ok && c.legacy {
+		c.warn(key, "CFG905", "the step '%s' is now called %s", name, now)
+		name, key = now, text(now, key)
+		item = key // as if it had been written so
+	}
 	_, builtin := stepKeys[name]
 	if f.key != nil && !c.legacy {
 		d := c.declare(f.value, in, "command")
@@ -279,7 +284,16 @@ func (c *compiler) whenStep(out *[]*node, name string, key, value *node, sc *sco
 	if c.failures > before {
 		return
 	}
-	if holds == (name == "when") {
-		c.appendSteps(out, steps.value, sc)
+	if holds != (name == "when") {
+		return
 	}
+	if steps.value.kind == mapKind {
+		// The original reads a step without its dash here, and only here.
+		c.warn(steps.value, "CFG913", "the steps of '%s' are written as a map; begin each with a dash", name)
+		for _, f := range steps.value.fields {
+			c.step(out, mapping([]field{f}, f.key), sc)
+		}
+		return
+	}
+	c.appendSteps(out, steps.value, sc)
 }

@@ -9,6 +9,7 @@ import (
 
 var (
 	yamlLine   = regexp.MustCompile(`^(?:yaml: )?line (\d+): `)
+	loneWord   = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9_-]{0,60}$`)
 	yamlAnchor = regexp.MustCompile(`'([^']*)'`)
 )
 
@@ -50,6 +51,9 @@ func (l *loader) syntax(err error) *Error {
 		e.Col = utf8.RuneCountInString(indent) + 1
 	}
 	e.Hint = syntaxHint(msg, line, indent)
+	if above := strings.TrimSpace(l.src.line(e.Line - 1)); loneWord.MatchString(above) && strings.Contains(msg, "mapping values") {
+		e.Hint = "the line above lacks its ':': write " + above + ":"
+	}
 	return e
 }
 
@@ -71,8 +75,10 @@ func syntaxHint(msg, line, indent string) string {
 		return "indent with blanks: YAML does not allow tabs here"
 	case strings.Contains(msg, "unknown anchor"):
 		return "an anchor (&name) has to stand before the aliases (*name) that use it"
-	case strings.Contains(msg, "UTF-8"), strings.Contains(msg, "control characters"):
+	case strings.Contains(msg, "UTF-"), strings.Contains(msg, "control characters"):
 		return "save the file as UTF-8 text"
+	case strings.Contains(msg, "max depth"):
+		return "nest the values less deep"
 	case strings.Contains(msg, "single document"):
 		return "remove the line '---': a configuration is one document"
 	case strings.Contains(text, "{{") && strings.Contains(msg, "did not find expected"):
@@ -97,13 +103,16 @@ func syntaxHint(msg, line, indent string) string {
 
 // maxPinpoint is the size of the largest text that is parsed again to find the
 // place of an error.
-const maxPinpoint = 256 << 10
+const maxPinpoint = 64 << 10
 
 // pinpoint finds line and column of an error. The parser often names the line
 // where a block begins; the line that breaks it is the first one with which
 // the text has this error.
 func (l *loader) pinpoint(e *Error, msg string) {
 	if len(l.src.text) > maxPinpoint {
+		if strings.HasPrefix(msg, "did not find expected") {
+			e.Line++ // the parser counts these from 0
+		}
 		return
 	}
 	lines := strings.SplitAfter(l.src.text, "\n")
@@ -123,15 +132,25 @@ func (l *loader) pinpoint(e *Error, msg string) {
 	line := strings.TrimRight(lines[high-1], "\r\n")
 	start := len(line) - len(strings.TrimLeft(line, " "))
 	e.Col = start + 1
-	if strings.HasPrefix(msg, "did not find expected") || len(line) > 1000 {
+	if strings.HasPrefix(msg, "did not find expected") {
 		return
 	}
-	for at := start; at < len(line); at++ {
-		if utf8.RuneStart(line[at]) && broken(lines[:high-1], line[:at+1]+" ") {
-			e.Col = utf8.RuneCountInString(line[:at]) + 1
-			return
+	low, high = start, len(line) // of the bytes, likewise
+	for high-low > 1 {
+		middle := (low + high) / 2
+		for middle > low && !utf8.RuneStart(line[middle]) {
+			middle--
+		}
+		if middle == low {
+			break
+		}
+		if broken(lines[:e.Line-1], line[:middle]+" ") {
+			high = middle
+		} else {
+			low = middle
 		}
 	}
+	e.Col = utf8.RuneCountInString(line[:low]) + 1
 }
 
 // badByte is the place of the first byte that is not UTF-8.

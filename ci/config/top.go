@@ -75,10 +75,6 @@ func (c *compiler) compile(root *node) {
 			c.warn(w.triggers, "CFG905", "the workflow '%s' of a setup configuration has a schedule, which has no effect in the original", w.name)
 		}
 	}
-	if c.setup && len(c.workflows) > 1 {
-		c.fail(c.workflows[1].key, "CFG057", "a setup configuration may run one workflow, found: %d", len(c.workflows)).Hint =
-			"put the jobs into one workflow, or give the workflows conditions of which one holds"
-	}
 	c.checkOrbs(root)
 	if c.stopped() {
 		return

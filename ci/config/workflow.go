@@ -301,7 +301,7 @@ func (c *compiler) option(k *call, f field, sc *scope) {
 		k.typ = v.str()
 		if !slices.Contains(jobTypes, k.typ) {
 			e := c.fail(f.value, "CFG013", "the type of a job is approval, found: %s", v.show())
-			e.Hint = suggest(k.typ, jobTypes, "")
+			e.Hint = cmpOr(suggest(k.typ, jobTypes, ""), "write type: approval for a job that waits for a person")
 		}
 	case "context":
 		k.context = v
@@ -350,6 +350,14 @@ func (c *compiler) requirements(v *node, f field) []*node {
 	return out
 }
 
+// appendAround expands the steps that an entry puts before or after those of
+// its job.
+func (c *compiler) appendAround(out *[]*node, steps *node, sc *scope) {
+	if steps != nil {
+		c.appendSteps(out, steps, sc)
+	}
+}
+
 // callJob expands the job that an entry names.
 func (c *compiler) callJob(k *call, args []field, body *node, sc *scope) *compiledJob {
 	f, in, ok := c.member(c.main, "jobs", k.invoked, k.at)
@@ -389,16 +397,17 @@ func (c *compiler) callJob(k *call, args []field, body *node, sc *scope) *compil
 		args = nil
 	}
 	before := c.failures
+	params, ok := c.bind(d, k.invoked, args, sc, k.at)
 	var pre, post []*node
 	if body != nil && !c.legacy {
-		if v := body.get("pre-steps"); v != nil {
-			c.appendSteps(&pre, v, sc)
-		}
-		if v := body.get("post-steps"); v != nil {
-			c.appendSteps(&post, v, sc)
+		// They become steps of the job, so they see its parameters; commands
+		// are those of the configuration, also for an orb's job.
+		around := *sc
+		if around.params = params; ok {
+			c.appendAround(&pre, body.get("pre-steps"), &around)
+			c.appendAround(&post, body.get("post-steps"), &around)
 		}
 	}
-	params, ok := c.bind(d, k.invoked, args, sc, k.at)
 	if !ok || c.failures > before {
 		return nil
 	}
