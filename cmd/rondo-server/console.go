@@ -159,22 +159,4 @@ func (c *console) warnings(ctx context.Context, e ci.Event, number int64) string
 }
 
 // mark is a sign for a status, in colour on a terminal.
-func (c *console) mark(s ci.Status) string {
-	sign, code := "·", "2"
-	switch {
-	case s == ci.Success:
-		sign, code = "✓", "32"
-	case s.Bad():
-		sign, code = "✗", "31"
-	case s == ci.Canceled:
-		sign, code = "⊘", "33"
-	case s == ci.Running:
-		sign, code = "▸", "36"
-	case s == ci.OnHold:
-		sign, code = "‖", "35"
-	}
-	if !c.colour {
-		return sign
-	}
-	return "\x1b[" + code + "m" + sign + "\x1b[0m"
-}
+func (c *console) mark(s ci.Status) string { return screen.Mark(s, c.colour) }

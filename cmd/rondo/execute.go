@@ -6,8 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"os/signal"
 	"path/filepath"
+	"slices"
 	"sync"
 	"time"
 
@@ -23,13 +23,14 @@ import (
 
 // runWorkflows runs what the flags choose and returns the exit code.
 func runWorkflows(ctx context.Context, f runFlags) (int, error) {
+	signals := newInterrupts()
+	defer signals.stop()
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	signals.handle(stop) // until there is something to cancel in good order
 	o, err := prepare(ctx, f)
 	if err != nil {
-		var code codeError
-		if errors.As(err, &code) {
-			return code.code, code.error
-		}
-		return exitFailed, err
+		return codeOf(ctx, err)
 	}
 	if len(o.plan.Workflows) == 0 {
 		note("no workflow runs on %s", cmpOr(o.trigger.Branch, o.trigger.Tag))
@@ -37,11 +38,11 @@ func runWorkflows(ctx context.Context, f runFlags) (int, error) {
 	}
 	vars, err := f.secrets()
 	if err != nil {
-		return exitUsage, err
+		return codeOf(ctx, err)
 	}
 	remove, err := o.snapshot(ctx)
 	if err != nil {
-		return exitFailed, err
+		return codeOf(ctx, err)
 	}
 	defer remove()
 	x, err := newExecution(o, vars)
@@ -49,7 +50,19 @@ func runWorkflows(ctx context.Context, f runFlags) (int, error) {
 		return exitFailed, err
 	}
 	defer x.close()
-	return x.run(ctx)
+	return x.run(ctx, signals)
+}
+
+// codeOf returns the exit code of an error before anything has run.
+func codeOf(ctx context.Context, err error) (int, error) {
+	var code codeError
+	switch {
+	case ctx.Err() != nil:
+		return exitCanceled, errors.New("canceled")
+	case errors.As(err, &code):
+		return code.code, code.error
+	}
+	return exitFailed, err
 }
 
 func cmpOr(a, b string) string {
@@ -63,13 +76,16 @@ func cmpOr(a, b string) string {
 type execution struct {
 	*offline
 	engine  *engine.Engine
+	tap     *tap
+	out     *sink
 	view    view
 	scratch string
 	started time.Time
 
+	artifacts string // the folder, once there is one
+
 	mu       sync.Mutex
 	canceled bool
-	holding  []string
 }
 
 func newExecution(o *offline, vars []ci.Var) (*execution, error) {
@@ -103,21 +119,17 @@ func newExecution(o *offline, vars []ci.Var) (*execution, error) {
 		}},
 		Cluster: local.Config{Dir: filepath.Join(scratch, "agents")},
 	})
-	x.view = newView(os.Stdout, o.flags.json, o.flags.verbose)
+	x.out = &sink{out: os.Stdout}
+	x.view = newView(x.out, o.flags.json, o.flags.verbose)
+	x.tap = newTap(x.engine.Door, x.view, timings(filepath.Join(o.cache, "timings")))
 	return x, nil
 }
 
 // agents are functions of this process, one agent for each task.
 func (x *execution) agents() local.Start {
 	tool, _ := os.Executable()
-	var t *tap
 	return local.Func(func(ctx context.Context, p scheduler.Placement) error {
-		x.mu.Lock()
-		if t == nil {
-			t = &tap{Door: x.engine.Door, view: x.view}
-		}
-		x.mu.Unlock()
-		a := agent.New(t, t, agent.Config{Dir: filepath.Join(x.scratch, "work"), Tool: tool})
+		a := agent.New(x.tap, x.tap, agent.Config{Dir: filepath.Join(x.scratch, "work"), Tool: tool})
 		return a.Run(ctx, p.Task.ID, p.Epoch)
 	})
 }
@@ -127,7 +139,7 @@ func (x *execution) close() {
 }
 
 // run triggers the pipeline, follows it to its end and returns the exit code.
-func (x *execution) run(ctx context.Context) (int, error) {
+func (x *execution) run(ctx context.Context, signals *interrupts) (int, error) {
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	failed := make(chan error, 1)
@@ -140,7 +152,8 @@ func (x *execution) run(ctx context.Context) (int, error) {
 	})
 	defer running.Wait()
 	defer stop()
-	x.onInterrupt(ctx, stop)
+	signals.handle(func() { x.interrupt(ctx, stop) })
+	x.out.onError(func() { x.cancel(ctx) })
 	p, err := x.engine.Server.Trigger(ctx, x.trigger)
 	if err != nil {
 		return exitFailed, err
@@ -157,39 +170,38 @@ func (x *execution) run(ctx context.Context) (int, error) {
 	if err != nil {
 		return exitFailed, err
 	}
+	x.tap.flush()
 	x.view.Close(s)
+	x.tidy(context.WithoutCancel(ctx), p.ID)
+	if err := x.out.Err(); err != nil {
+		return exitFailed, fmt.Errorf("write output: %w", err)
+	}
 	return x.exitCode(s), nil
 }
 
-// onInterrupt cancels the workflows at the first Ctrl-C and gives up at the
+// interrupt cancels the workflows at the first signal and gives up at the
 // second.
-func (x *execution) onInterrupt(ctx context.Context, stop func()) {
-	signals := make(chan os.Signal, 2)
-	signal.Notify(signals, os.Interrupt)
-	go func() {
-		defer signal.Stop(signals)
-		for {
-			select {
-			case <-ctx.Done():
-				return
-			case <-signals:
-			}
-			x.mu.Lock()
-			again := x.canceled
-			x.canceled = true
-			x.mu.Unlock()
-			if again {
-				stop()
-				return
-			}
-			note("canceling; Ctrl-C again gives up at once")
-			for id, err := range x.engine.DB.Open(ctx, x.project.ID) {
-				if err == nil {
-					_ = x.engine.Server.Cancel(ctx, id, x.trigger.Actor)
-				}
-			}
+func (x *execution) interrupt(ctx context.Context, stop func()) {
+	if x.wasCanceled() {
+		x.tap.abandon()
+		stop()
+		return
+	}
+	note("canceling; Ctrl-C again gives up at once")
+	x.cancel(ctx)
+}
+
+// cancel cancels the workflows: steps get their grace, and steps that run
+// always run.
+func (x *execution) cancel(ctx context.Context) {
+	x.mu.Lock()
+	x.canceled = true
+	x.mu.Unlock()
+	for id, err := range x.engine.DB.Open(ctx, x.project.ID) {
+		if err == nil {
+			_ = x.engine.Server.Cancel(ctx, id, x.trigger.Actor)
 		}
-	}()
+	}
 }
 
 func (x *execution) wasCanceled() bool {
@@ -214,8 +226,6 @@ func (x *execution) follow(ctx context.Context, id ci.PipelineID) error {
 				if err := x.engine.Server.Approve(ctx, e.Workflow, e.Job, x.trigger.Actor); err != nil {
 					return err
 				}
-			} else {
-				x.holding = append(x.holding, e.Name)
 			}
 		case ci.WorkflowEnded, ci.WorkflowChanged, ci.PipelinePlanned:
 			over, err := x.over(ctx, id)
@@ -237,11 +247,19 @@ func (x *execution) over(ctx context.Context, id ci.PipelineID) (bool, error) {
 		return false, err
 	}
 	for _, w := range workflows {
-		if !w.Status.Ended() && w.Status != ci.OnHold {
+		if !w.Status.Ended() && (w.Status != ci.OnHold || x.passes(&w)) {
 			return false, nil
 		}
 	}
 	return true, nil
+}
+
+// passes reports whether an approval job that holds the workflow is about to be
+// approved: the event of it comes after this state.
+func (x *execution) passes(w *ci.Workflow) bool {
+	return slices.ContainsFunc(w.Jobs, func(j ci.Job) bool {
+		return j.Type == ci.JobApproval && j.Status == ci.OnHold && x.flags.approves(j.Name)
+	})
 }
 
 func (x *execution) exitCode(s summary) int {
@@ -254,58 +272,4 @@ func (x *execution) exitCode(s summary) int {
 		return exitHolding
 	}
 	return exitFailed
-}
-
-// tap is a door that shows what passes through it.
-type tap struct {
-	*door.Door
-	view  view
-	tasks sync.Map // ci.TaskID -> *tapped
-}
-
-// tapped is what is known of a task that runs.
-type tapped struct {
-	task  ci.Task
-	mu    sync.Mutex
-	steps map[int]string
-	shown map[int]int64
-}
-
-// Claim remembers the task.
-func (t *tap) Claim(ctx context.Context, id ci.TaskID, epoch int64, worker string) (ci.Work, error) {
-	w, err := t.Door.Claim(ctx, id, epoch, worker)
-	if err == nil {
-		t.tasks.Store(id, &tapped{task: w.Task, steps: map[int]string{}, shown: map[int]int64{}})
-	}
-	return w, err
-}
-
-// PutStep remembers the step's name.
-func (t *tap) PutStep(ctx context.Context, l ci.Lease, s ci.Step) error {
-	if v, ok := t.tasks.Load(l.Task); ok {
-		k := v.(*tapped)
-		k.mu.Lock()
-		k.steps[s.Index] = s.Name
-		k.mu.Unlock()
-	}
-	return t.Door.PutStep(ctx, l, s)
-}
-
-// Append shows what is stored for the first time.
-func (t *tap) Append(ctx context.Context, l ci.Lease, step int, offset int64, data []byte) (int64, error) {
-	next, err := t.Door.Append(ctx, l, step, offset, data)
-	v, ok := t.tasks.Load(l.Task)
-	if !ok || err != nil {
-		return next, err
-	}
-	k := v.(*tapped)
-	k.mu.Lock()
-	from := max(k.shown[step]-offset, 0)
-	k.shown[step] = max(next, k.shown[step])
-	name := k.steps[step]
-	k.mu.Unlock()
-	if from < int64(len(data)) {
-		t.view.Output(source{Job: k.task.Name, Node: k.task.Index, Nodes: k.task.Total, Step: name}, data[from:])
-	}
-	return next, nil
 }

@@ -10,8 +10,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"os/signal"
-	"syscall"
 
 	"github.com/rondo-ci/rondo/ci/agent/tool"
 	"github.com/spf13/cobra"
@@ -38,8 +36,7 @@ func main() {
 
 // run is main with an exit code.
 func run(args []string) int {
-	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGHUP)
-	defer stop()
+	understood := false
 	root := &cobra.Command{
 		Use:   "rondo",
 		Short: "Run and check .circleci/config.yml on this machine",
@@ -48,13 +45,15 @@ the Rondo server and without one, and checks configurations.`,
 		Version:       version,
 		SilenceUsage:  true,
 		SilenceErrors: true,
+
+		PersistentPreRun: func(*cobra.Command, []string) { understood = true },
 	}
 	root.SetArgs(args)
 	root.AddCommand(runCommand(), configCommand())
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return codeError{exitUsage, fmt.Errorf("%w\nSee '%s --help'", err, cmd.CommandPath())}
 	})
-	err := root.ExecuteContext(ctx)
+	err := root.ExecuteContext(context.Background())
 	var code codeError
 	switch {
 	case err == nil:
@@ -66,6 +65,9 @@ the Rondo server and without one, and checks configurations.`,
 		return code.code
 	}
 	fmt.Fprintf(os.Stderr, "rondo: %v\n", err)
+	if !understood { // an error of the command line
+		return exitUsage
+	}
 	return exitFailed
 }
 

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -18,6 +19,9 @@ import (
 	"github.com/rondo-ci/rondo/cmd/internal/engine"
 	"go.yaml.in/yaml/v3"
 )
+
+// detached is the branch that jobs see where none is checked out.
+const detached = "detached"
 
 // offline is a run before it starts: what runs, from where.
 type offline struct {
@@ -35,6 +39,9 @@ type offline struct {
 // codeError without a text.
 func prepare(ctx context.Context, f runFlags) (*offline, error) {
 	o := &offline{flags: f}
+	if f.alone && f.job == "" {
+		return nil, codeError{exitUsage, errors.New("--alone needs --job")}
+	}
 	if err := o.locate(ctx); err != nil {
 		return nil, err
 	}
@@ -73,6 +80,11 @@ func prepare(ctx context.Context, f runFlags) (*offline, error) {
 	if err != nil {
 		return nil, codeError{exitUsage, err}
 	}
+	for _, name := range f.approve {
+		if approvals := approvalNames(o.plan); name != "all" && !slices.Contains(approvals, name) {
+			note("warning: --approve %s: no such approval job runs here; there are: %s", name, list(approvals))
+		}
+	}
 	return o, nil
 }
 
@@ -97,6 +109,10 @@ func (o *offline) locate(ctx context.Context) error {
 			return err
 		}
 		if o.trigger.Branch == "" && o.trigger.Tag == "" {
+			if branch == "" {
+				branch = detached
+				note("no branch is checked out: jobs see the branch %q; choose another with --branch", branch)
+			}
 			o.trigger.Branch = branch
 		}
 		if revision != "" {
@@ -147,6 +163,9 @@ func (f runFlags) secrets() ([]ci.Var, error) {
 	var vars []ci.Var
 	for _, e := range f.env {
 		name, value, found := strings.Cut(e, "=")
+		if name == "" {
+			return nil, codeError{exitUsage, fmt.Errorf("--env %q: no name", e)}
+		}
 		if !found {
 			if value, found = os.LookupEnv(name); !found {
 				return nil, codeError{exitUsage, fmt.Errorf("--env %s: you have no such variable", name)}

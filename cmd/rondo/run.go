@@ -31,7 +31,7 @@ the configuration are not used. Caches are kept between runs. Nothing is sent
 anywhere, unless a job does so itself.
 
 Exit codes: 0 success, 1 a job failed, 2 wrong usage or a mistake in the
-configuration, 3 an approval job waits, 130 canceled with Ctrl-C.`,
+configuration, 3 an approval job waits, 130 canceled with Ctrl-C or a signal.`,
 		Example: `  rondo run
   rondo run --workflow build --job test
   rondo run -p deploy=false --branch release/2 --approve hold

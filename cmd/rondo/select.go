@@ -76,6 +76,18 @@ func jobNames(p ci.Plan) string {
 	return list(names)
 }
 
+func approvalNames(p ci.Plan) []string {
+	var names []string
+	for _, w := range p.Workflows {
+		for _, j := range w.Jobs {
+			if j.Type == ci.JobApproval && !slices.Contains(names, j.Name) {
+				names = append(names, j.Name)
+			}
+		}
+	}
+	return names
+}
+
 func list(names []string) string {
 	if len(names) == 0 {
 		return "none (filters exclude this branch?)"

@@ -55,6 +55,11 @@ func (x *execution) jobSummary(ctx context.Context, w *ci.Workflow, j *ci.Job, s
 			out.Failed = append(out.Failed, t.Classname+" "+t.Name)
 		}
 	}
+	if j.Status == ci.Success && len(tests) > 0 {
+		if err := x.tap.timings.save(j.Name, tests); err != nil {
+			note("warning: keep timings of tests: %v", err)
+		}
+	}
 	for node, t := range j.Tasks {
 		like := ci.File{Kind: ci.FileArtifact, Task: j.ID.Task(node), Epoch: t.Epoch}
 		for f, err := range x.engine.Files.FindFiles(ctx, x.project.ID, like) {
@@ -66,30 +71,65 @@ func (x *execution) jobSummary(ctx context.Context, w *ci.Workflow, j *ci.Job, s
 			if len(j.Tasks) > 1 {
 				name = filepath.Join(folder, strconv.Itoa(node), filepath.FromSlash(f.Name))
 			}
-			if err := x.keepArtifact(ctx, f, name); err != nil {
+			dir, err := x.artifactDir()
+			if err != nil {
+				return out, fmt.Errorf("folder for artifacts: %w", err)
+			}
+			if err := x.keepArtifact(ctx, f, dir, name); err != nil {
 				return out, fmt.Errorf("artifact %s: %w", name, err)
 			}
 			out.Artifacts = append(out.Artifacts, name)
-			s.Artifacts = x.artifactDir()
+			s.Artifacts = dir
 		}
 	}
 	return out, nil
 }
 
-// artifactDir is the folder that receives the artifacts.
-func (x *execution) artifactDir() string {
-	if x.flags.artifacts != "" {
-		return x.flags.artifacts
+// artifactDir is the folder that receives the artifacts: by default a new one
+// for each run.
+func (x *execution) artifactDir() (string, error) {
+	if x.artifacts == "" {
+		dir := x.flags.artifacts
+		if dir == "" {
+			dir = filepath.Join(x.cache, "artifacts")
+		}
+		if err := os.MkdirAll(dir, 0o755); err != nil {
+			return "", err
+		}
+		var err error
+		if x.flags.artifacts == "" {
+			dir, err = os.MkdirTemp(dir, x.started.Format("20060102-150405-"))
+		} else {
+			dir, err = filepath.Abs(dir)
+		}
+		if err != nil {
+			return "", err
+		}
+		x.artifacts = dir
 	}
-	return filepath.Join(x.cache, "artifacts", x.started.Format("20060102-150405"))
+	return x.artifacts, nil
+}
+
+// tidy removes what the run has stored for itself alone. Caches stay.
+func (x *execution) tidy(ctx context.Context, id ci.PipelineID) {
+	workflows, err := x.engine.DB.Workflows(ctx, id)
+	if err != nil {
+		return
+	}
+	for _, w := range workflows {
+		for i := range w.Jobs {
+			for node := range w.Jobs[i].Tasks {
+				task := string(w.Jobs[i].ID.Task(node))
+				for _, kind := range []string{"artifacts", "workspaces"} { // as storage.Files lays them out
+					_ = os.RemoveAll(filepath.Join(x.cache, "files", kind, task))
+				}
+			}
+		}
+	}
 }
 
 // keepArtifact copies an artifact. Its name cannot lead out of the folder.
-func (x *execution) keepArtifact(ctx context.Context, f ci.File, name string) (err error) {
-	dir := x.artifactDir()
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return err
-	}
+func (x *execution) keepArtifact(ctx context.Context, f ci.File, dir, name string) (err error) {
 	root, err := os.OpenRoot(dir)
 	if err != nil {
 		return err

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -8,8 +9,10 @@ import (
 	"strings"
 	"sync"
 	"time"
+	"unicode/utf8"
 
 	"github.com/rondo-ci/rondo/ci"
+	"github.com/rondo-ci/rondo/cmd/internal/screen"
 	"golang.org/x/term"
 )
 
@@ -20,48 +23,67 @@ type view interface {
 	Event(e ci.Event)
 	// Output shows bytes that a step printed.
 	Output(s source, data []byte)
+	// StepDone says that the step prints no more, and whether it has failed.
+	// Twice is allowed.
+	StepDone(s source, failed bool)
 	// Close shows how it all ended.
 	Close(s summary)
 }
 
 // source says which step printed something.
 type source struct {
+	Task  ci.TaskID
+	JobID ci.JobID
+	Index int // of the step
 	Job   string
 	Node  int
 	Nodes int
 	Step  string
 }
 
+// stepKey tells steps apart.
+type stepKey struct {
+	task  ci.TaskID
+	index int
+}
+
+// key is the step's, whose name may not be known from the beginning.
+func (s source) key() stepKey { return stepKey{s.Task, s.Index} }
+
 // label is the job's name, with the node where there are several.
 func (s source) label() string {
+	job := screen.Text(s.Job)
 	if s.Nodes > 1 {
-		return fmt.Sprintf("%s/%d", s.Job, s.Node)
+		return fmt.Sprintf("%s/%d", job, s.Node)
 	}
-	return s.Job
+	return job
 }
 
 // newView chooses the view: JSON lines when asked for, a live table on a
 // terminal, plain lines elsewhere.
-func newView(out *os.File, asJSON, verbose bool) view {
+func newView(out *sink, asJSON, verbose bool) view {
 	switch {
 	case asJSON:
-		return &jsonView{enc: json.NewEncoder(out)}
-	case !verbose && term.IsTerminal(int(out.Fd())) && os.Getenv("TERM") != "dumb":
-		return newTable(out)
+		return &jsonView{enc: json.NewEncoder(out), partial: map[stepKey][]byte{}}
+	case !verbose && term.IsTerminal(int(out.out.Fd())) && os.Getenv("TERM") != "dumb":
+		return newTable(out, int(out.out.Fd()))
 	}
-	return &plainView{out: out, partial: map[source][]byte{}}
+	return &plainView{out: out, terminal: term.IsTerminal(int(out.out.Fd())), partial: map[stepKey][]byte{}}
 }
 
-// plainView prints a line for each event and for each line of output.
+// plainView prints a line for each event and for each line of output. On a
+// terminal output can colour itself and nothing else; elsewhere it is as it is.
 type plainView struct {
-	mu      sync.Mutex
-	out     io.Writer
-	partial map[source][]byte // what came after the last newline
+	mu       sync.Mutex
+	out      io.Writer
+	terminal bool
+	partial  map[stepKey][]byte // what came after the last newline
 }
 
 func (v *plainView) Event(e ci.Event) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
+	e.Name = screen.Text(e.Name)
 	var text string
 	switch e.Kind {
 	case ci.WorkflowStarted:
@@ -84,44 +106,76 @@ func (v *plainView) Event(e ci.Event) {
 	}
 }
 
+// because is a reason behind a status, on the same line.
 func because(reason string) string {
 	if reason == "" {
 		return ""
 	}
-	return " (" + reason + ")"
+	lines := strings.FieldsFunc(reason, func(r rune) bool { return r == '\n' || r == '\r' })
+	return " (" + screen.Text(strings.Join(lines, " ")) + ")"
 }
 
 func (v *plainView) Output(s source, data []byte) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	text := append(v.partial[s], data...)
-	for {
-		line, rest, found := strings.Cut(string(text), "\n")
-		if !found {
-			break
-		}
-		fmt.Fprintf(v.out, "%s | %s\n", s.label(), strings.TrimSuffix(line, "\r"))
-		text = []byte(rest)
+	end := bytes.LastIndexByte(data, '\n') + 1
+	if end == 0 {
+		v.partial[s.key()] = append(v.partial[s.key()], data...)
+		return
 	}
-	v.partial[s] = text
+	label := s.label()
+	var b bytes.Buffer
+	for line := range bytes.Lines(data[:end]) {
+		line = bytes.TrimSuffix(bytes.TrimSuffix(line, []byte("\n")), []byte("\r"))
+		if rest := v.partial[s.key()]; len(rest) > 0 {
+			line = append(rest, line...)
+			delete(v.partial, s.key())
+		}
+		b.WriteString(label)
+		b.WriteString(" | ")
+		v.write(&b, line)
+		b.WriteByte('\n')
+	}
+	_, _ = v.out.Write(b.Bytes())
+	if end < len(data) {
+		v.partial[s.key()] = bytes.Clone(data[end:])
+	}
+}
+
+func (v *plainView) StepDone(s source, _ bool) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if text := v.partial[s.key()]; len(text) > 0 {
+		var b bytes.Buffer
+		v.write(&b, text)
+		fmt.Fprintf(v.out, "%s | %s\n", s.label(), b.Bytes())
+	}
+	delete(v.partial, s.key())
+}
+
+// write adds a line of output.
+func (v *plainView) write(b *bytes.Buffer, line []byte) {
+	if v.terminal {
+		b.WriteString(screen.Output(string(line)))
+		return
+	}
+	b.Write(line)
 }
 
 func (v *plainView) Close(s summary) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	for from, text := range v.partial {
-		if len(text) > 0 {
-			fmt.Fprintf(v.out, "%s | %s\n", from.label(), text)
-		}
-	}
 	s.print(v.out, false)
 }
 
 // jsonView prints one JSON object a line: the events as they are, output as
-// {"kind":"output",...} and at the end {"kind":"summary",...}.
+// {"kind":"output",...} and at the end {"kind":"summary",...}. A character
+// never ends in another object than the one it begins in; bytes that are no
+// UTF-8 become U+FFFD.
 type jsonView struct {
-	mu  sync.Mutex
-	enc *json.Encoder
+	mu      sync.Mutex
+	enc     *json.Encoder
+	partial map[stepKey][]byte // the beginning of a character
 }
 
 func (v *jsonView) Event(e ci.Event) {
@@ -133,13 +187,50 @@ func (v *jsonView) Event(e ci.Event) {
 func (v *jsonView) Output(s source, data []byte) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
+	if rest := v.partial[s.key()]; len(rest) > 0 {
+		data = append(rest, data...)
+		delete(v.partial, s.key())
+	}
+	whole := len(data) - unfinished(data)
+	if whole < len(data) {
+		v.partial[s.key()] = bytes.Clone(data[whole:])
+	}
+	if whole > 0 {
+		v.print(s, data[:whole])
+	}
+}
+
+func (v *jsonView) StepDone(s source, _ bool) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if rest := v.partial[s.key()]; len(rest) > 0 {
+		v.print(s, rest)
+	}
+	delete(v.partial, s.key())
+}
+
+func (v *jsonView) print(s source, data []byte) {
 	_ = v.enc.Encode(struct {
-		Kind string `json:"kind"`
-		Job  string `json:"job"`
-		Node int    `json:"node"`
-		Step string `json:"step"`
-		Text string `json:"text"`
-	}{"output", s.Job, s.Node, s.Step, string(data)})
+		Kind  string `json:"kind"`
+		Job   string `json:"job"`
+		Node  int    `json:"node"`
+		Step  string `json:"step"`
+		Index int    `json:"index"` // of the step
+		Text  string `json:"text"`
+	}{"output", s.Job, s.Node, s.Step, s.Index, string(data)})
+}
+
+// unfinished returns how many bytes at the end are the beginning of a character.
+func unfinished(data []byte) int {
+	for n := 1; n < utf8.UTFMax && n <= len(data); n++ {
+		if tail := data[len(data)-n:]; utf8.RuneStart(tail[0]) {
+			if !utf8.FullRune(tail) {
+				return n
+			}
+			return 0
+		}
+	}
+	return 0
 }
 
 func (v *jsonView) Close(s summary) {
@@ -176,9 +267,9 @@ type jobSummary struct {
 func (s summary) print(w io.Writer, colour bool) {
 	fmt.Fprintln(w)
 	for _, j := range s.Jobs {
-		fmt.Fprintf(w, "  %s %-28s %s%s\n", mark(j.Status, colour), j.Name, took(j.Seconds), because(j.Reason))
+		fmt.Fprintf(w, "  %s %-28s %s%s\n", screen.Mark(j.Status, colour), screen.Text(j.Name), took(j.Seconds), because(j.Reason))
 		for _, name := range j.Failed {
-			fmt.Fprintf(w, "      failed test: %s\n", name)
+			fmt.Fprintf(w, "      failed test: %s\n", screen.Text(name))
 		}
 	}
 	if n := s.Tests["success"] + s.Tests["failure"] + s.Tests["skipped"] + s.Tests["error"]; n > 0 {
@@ -188,7 +279,7 @@ func (s summary) print(w io.Writer, colour bool) {
 		fmt.Fprintf(w, "  artifacts: %s\n", s.Artifacts)
 	}
 	for _, name := range s.Holding {
-		fmt.Fprintf(w, "  %s waits for approval: run again with --approve %s\n", name, name)
+		fmt.Fprintf(w, "  %s waits for approval: run again with --approve %s\n", screen.Text(name), screen.Text(name))
 	}
 	fmt.Fprintf(w, "\n%s in %s\n", s.Status, took(s.Seconds))
 }
@@ -196,7 +287,7 @@ func (s summary) print(w io.Writer, colour bool) {
 // took renders a duration in seconds.
 func took(seconds float64) string {
 	switch d := time.Duration(seconds * float64(time.Second)); {
-	case d == 0:
+	case d <= 0:
 		return "-"
 	case d < time.Second:
 		return d.Round(time.Millisecond).String()
@@ -205,25 +296,4 @@ func took(seconds float64) string {
 	default:
 		return d.Round(time.Second).String()
 	}
-}
-
-// mark is a sign for a status: never colour alone.
-func mark(s ci.Status, colour bool) string {
-	sign, code := "·", "2"
-	switch {
-	case s == ci.Success:
-		sign, code = "✓", "32"
-	case s.Bad():
-		sign, code = "✗", "31"
-	case s == ci.Canceled:
-		sign, code = "⊘", "33"
-	case s == ci.Running:
-		sign, code = "▸", "36"
-	case s == ci.OnHold:
-		sign, code = "‖", "35"
-	}
-	if !colour {
-		return sign
-	}
-	return "\x1b[" + code + "m" + sign + "\x1b[0m"
 }

@@ -76,3 +76,19 @@ func sgr(s string) int {
 	}
 	return 0
 }
+
+// Plain is Output without the colours.
+func Plain(s string) string {
+	var b strings.Builder
+	s = strings.TrimRight(s, "\r")
+	for s = s[strings.LastIndexByte(s, '\r')+1:]; s != ""; {
+		if n := sgr(s); n > 0 {
+			s = s[n:]
+			continue
+		}
+		_, n := utf8.DecodeRuneInString(s)
+		b.WriteString(s[:n])
+		s = s[n:]
+	}
+	return Text(b.String())
+}

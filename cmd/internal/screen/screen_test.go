@@ -33,6 +33,12 @@ func TestA068_TerminalEscapes(t *testing.T) {
 	}
 }
 
+func TestPlain(t *testing.T) {
+	if got := Plain("10%%\r\x1b[32mdone\x1b[0m\x1b[2J\r"); got != "done^[[2J" {
+		t.Errorf("got %q", got)
+	}
+}
+
 func FuzzOutput(f *testing.F) {
 	f.Add("\x1b[31m\x1b]0;x\a\x9b")
 	f.Fuzz(func(t *testing.T, s string) {
