@@ -18,26 +18,24 @@
 //
 //	ci                   project, pipeline, workflow, job, task, event, plan; Server, Store
 //	ci/config            CircleCI YAML 2.0 and 2.1 -> ci.Plan; pure
-//	ci/forge             the border to code hosts: GitHub, a local git folder
+//	ci/forge             the border to code hosts; so far a local git folder
 //	ci/agent             the worker: steps, caches, workspaces, tests
-//	ci/api               REST, GraphQL and the agents' door; handlers and Go clients
+//	ci/api               REST v2 and the agents' door; handlers and Go clients
 //	ci/web               the pages
-//	ci/insights ...      one chapter of the operator's manual each: usage, health, backup, doctor
 //	ci/citest            suites for the interfaces that ci asks for
-//	scheduler            usage queue, run queue, leases; local processes, Nomad, autoscaling
-//	vmservice            one-use machines and layer-cache volumes
-//	storage              logs and files as bytes; memdb and sqldb keep the records, secrets the secrets
-//	auth                 who asks and what they may
-//	audit                the book of who did what
-//	metrics              samples and where they go
-//	proxy                how the installation reaches the network
-//	cmd                  main packages: wiring, read from top to bottom
+//	scheduler            usage queue, run queue, leases; so far local processes as agents
+//	storage              logs and files as bytes; memdb and sqldb keep the records
+//	cmd                  main packages: wiring, read from top to bottom; cmd/internal/engine is
+//	                     what the server and the offline run have in common
 //	examples             programs of a few lines that run in the tests
 //	bench                the speed of the whole against its floor
 //
+// The map has rooms that are not built yet: the code hosts, ci/insights and its
+// neighbours, vmservice, auth, audit, metrics, proxy.
+//
 // # The spine
 //
-// A webhook, a button or a schedule becomes a [ci.Trigger]. [ci.Server] accepts
+// A push, a button or a schedule becomes a ci.Trigger. The ci.Server accepts
 // it durably, compiles the configuration into a plan and starts its workflows;
 // state and events are written in one transaction. Everything else follows the
 // events: the scheduler queues tasks and hands them to agents under leases,
@@ -49,7 +47,4 @@
 // Start with package ci, then look at cmd/rondo-server, where the rooms meet.
 // CONTRIBUTING.md says how to work here; each package says in its first
 // comment what it is, what its nouns are, and what it never does.
-//
-// [ci.Trigger]: https://pkg.go.dev/github.com/rondo-ci/rondo/ci#Trigger
-// [ci.Server]: https://pkg.go.dev/github.com/rondo-ci/rondo/ci#Server
 package rondo

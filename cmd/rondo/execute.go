@@ -151,7 +151,12 @@ func (x *execution) run(ctx context.Context, signals *interrupts) (int, error) {
 		}
 	})
 	defer running.Wait()
-	defer stop()
+	defer func() {
+		// An agent whose report is still on its way must not wait for a
+		// scheduler that never comes back.
+		x.tap.over.Store(true)
+		stop()
+	}()
 	signals.handle(func() { x.interrupt(ctx, stop) })
 	x.out.onError(func() { x.cancel(ctx) })
 	p, err := x.engine.Server.Trigger(ctx, x.trigger)
@@ -164,6 +169,7 @@ func (x *execution) run(ctx context.Context, signals *interrupts) (int, error) {
 	default:
 	}
 	if err != nil && !x.wasCanceled() {
+		x.tap.abandon()
 		return exitFailed, err
 	}
 	s, err := x.summary(context.WithoutCancel(ctx), p.ID)
