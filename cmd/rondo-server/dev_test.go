@@ -75,14 +75,14 @@ func TestDev_WholeProject(t *testing.T) {
 	// A commit on another branch runs by itself, and finds the cache.
 	r.git("checkout", "-q", "-b", "feature")
 	sha := r.commit("second", map[string]string{"x": "y"})
-	s.wait("pipeline of the branch", func(e ci.Event) bool { return e.Kind == ci.PipelineCreated && e.Name == "feature" })
-	second := s.wait("second build", func(e ci.Event) bool {
+	second := s.wait("build of the second commit", func(e ci.Event) bool {
 		return e.Kind == ci.JobEnded && e.Name == "build" && e.Workflow != end.Workflow
 	})
 	require.Equal(t, ci.Success, second.Status)
-	code, body = s.call("GET", "/api/v2/pipeline/"+string(second.Pipeline), "")
-	require.Equal(t, http.StatusOK, code)
-	require.Contains(t, body, sha)
+	all := s.pipelines()
+	require.Len(t, all, 2, "a new name for the old commit makes no pipeline")
+	require.Equal(t, sha, all[0].VCS.Revision)
+	require.Equal(t, "feature", all[0].VCS.Branch)
 	require.Equal(t, 0, s.stop(), s.errors())
 }
 

@@ -46,6 +46,8 @@ type devServer struct {
 	orbs    string // folder of orbs, "" for none
 	cache   config.Cache
 	log     *slog.Logger
+	head    ci.Trigger        // at the start
+	refs    map[string]string // at the start
 }
 
 // dev runs the server until ctx ends.
@@ -104,6 +106,9 @@ func (s *devServer) open(ctx context.Context, f devFlags) (err error) {
 		return err
 	}
 	if err := s.register(ctx); err != nil {
+		return err
+	}
+	if err := s.look(ctx); err != nil {
 		return err
 	}
 	bucket, err := storage.OpenDir(s.folder.Join("files"))

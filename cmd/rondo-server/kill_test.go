@@ -49,14 +49,14 @@ workflows: {main: {jobs: [work]}}
 	data := filepath.Join(t.TempDir(), "data")
 	s := startServer(t, r.dir, data)
 	commits := 0
-	want := map[string]int{"main@" + r.git("rev-parse", "HEAD"): 1}
+	want := map[string]int{r.git("rev-parse", "HEAD"): 1}
 	for kill := range kills {
 		if commits < 20 {
 			commits++
 			branch := fmt.Sprintf("branch-%d", commits)
 			r.git("checkout", "-q", "-b", branch)
 			sha := r.commit(fmt.Sprintf("commit %d", commits), map[string]string{"n": strconv.Itoa(commits)})
-			want[branch+"@"+sha] = 1
+			want[sha] = 1
 		}
 		time.Sleep(time.Duration(rand.IntN(300)) * time.Millisecond)
 		if agents := children(s.cmd.Process.Pid); kill%2 == 1 && len(agents) > 0 {
@@ -70,19 +70,22 @@ workflows: {main: {jobs: [work]}}
 	missing := ""
 	defer func() {
 		if t.Failed() {
-			t.Log("last missing:", missing)
+			known, _ := os.ReadFile(filepath.Join(data, "refs.json"))
+			t.Logf("last missing: %s; branches: %s; known: %s", missing, r.git("for-each-ref", "--format=%(refname) %(objectname)"), known)
+			for _, p := range all {
+				t.Log(p.VCS.Branch, p.VCS.Revision)
+			}
 		}
 	}()
 	s.eventually("one pipeline for every commit", func() bool {
 		all = s.pipelines()
 		got := map[string]int{}
 		for _, p := range all {
-			// A new branch may be seen before its first commit, and then counts
-			// as one more name of the commit before.
-			if key := p.VCS.Branch + "@" + p.VCS.Revision; want[key] > 0 {
-				got[key]++
-				require.Equal(t, 1, got[key], key)
-			}
+			// The same commit may come to two branches before the server looks.
+			got[p.VCS.Revision]++
+			key := p.VCS.Branch + "@" + p.VCS.Revision
+			got[key]++
+			require.Equal(t, 1, got[key], key)
 		}
 		for key := range want {
 			if got[key] == 0 {

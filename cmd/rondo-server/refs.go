@@ -16,24 +16,28 @@ import (
 // triggered, so that a server that was away finds what is new. It is a hint
 // that saves work: a trigger that it forgot is recognised by its key.
 type refs struct {
-	path  string
-	seen  map[string]string
-	moved map[string]time.Time // when this process saw a reference move
+	path string
+	seen map[string]string
 }
 
-// loadRefs reads the file, or begins one in which all of now are seen.
-func loadRefs(path string, now map[string]string) (*refs, error) {
-	r := &refs{path: path, seen: now, moved: map[string]time.Time{}}
+// loadRefs reads the file, or begins one in which all of now are seen but the
+// branches that stand at head: its pipeline is still to come.
+func loadRefs(path string, now map[string]string, head string) (*refs, error) {
 	b, err := os.ReadFile(path)
-	if errors.Is(err, os.ErrNotExist) {
-		return r, r.save()
-	}
-	if err != nil {
+	r := &refs{path: path, seen: map[string]string{}}
+	switch {
+	case err == nil:
+		_ = json.Unmarshal(b, &r.seen) // a torn file only costs work
+		return r, nil
+	case !errors.Is(err, os.ErrNotExist):
 		return nil, fmt.Errorf("read known branches: %w", err)
 	}
-	r.seen = map[string]string{}
-	_ = json.Unmarshal(b, &r.seen) // a torn file only costs work
-	return r, nil
+	for ref, revision := range now {
+		if revision != head || !strings.HasPrefix(ref, "refs/heads/") {
+			r.seen[ref] = revision
+		}
+	}
+	return r, r.save()
 }
 
 // saw notes the reference and commit in a trigger's key.
@@ -42,24 +46,21 @@ func (r *refs) saw(key string) error {
 	if i < 0 || r.seen[key[:i]] == key[i+1:] {
 		return nil
 	}
-	r.seen[key[:i]], r.moved[key[:i]] = key[i+1:], time.Now()
+	r.seen[key[:i]] = key[i+1:]
 	return r.save()
 }
 
-// settled is how long a branch must stand at a commit before another branch
-// there counts as a new name only. Of branches that appear together with their
-// commits nobody can tell which one the commit was made on.
-const settled = 2 * time.Second
-
-// renames reports whether the key is that of a new branch which stands where
-// another branch has stood for a while: no new commit, only a new name.
-func (r *refs) renames(key string) bool {
+// isNew reports whether the key is that of a branch that was not there.
+func (r *refs) isNew(key string) bool {
 	i := strings.LastIndexByte(key, '@')
-	if i < 0 || !strings.HasPrefix(key, "refs/heads/") || r.seen[key[:i]] != "" {
-		return false
-	}
+	return i > 0 && strings.HasPrefix(key, "refs/heads/") && r.seen[key[:i]] == ""
+}
+
+// stands reports whether another branch stands at the key's commit.
+func (r *refs) stands(key string) bool {
+	_, commit, _ := strings.Cut(key, "@")
 	for ref, revision := range r.seen {
-		if revision == key[i+1:] && strings.HasPrefix(ref, "refs/heads/") && time.Since(r.moved[ref]) > settled {
+		if revision == commit && strings.HasPrefix(ref, "refs/heads/") {
 			return true
 		}
 	}
@@ -77,29 +78,30 @@ func (r *refs) save() error {
 	return os.Rename(r.path+".new", r.path)
 }
 
+// look notes what HEAD and all branches are, before the server says that it is
+// there: whatever is committed from then on is new.
+func (s *devServer) look(ctx context.Context) (err error) {
+	if s.refs, err = s.repo.Refs(ctx); err != nil {
+		return err
+	}
+	s.head, err = s.repo.Trigger(ctx, "HEAD")
+	if errors.Is(err, ci.ErrNotFound) {
+		return nil // no commit yet
+	}
+	return err
+}
+
 // watch triggers a pipeline for HEAD and then for whatever is new, until ctx
 // ends.
 func (s *devServer) watch(ctx context.Context) error {
-	now, err := s.repo.Refs(ctx)
+	known, err := loadRefs(s.folder.Join("refs.json"), s.refs, s.head.Revision)
 	if err != nil {
 		return err
 	}
-	head, err := s.repo.Trigger(ctx, "HEAD")
-	if err != nil && !errors.Is(err, ci.ErrNotFound) {
-		return err
-	}
-	if head.Branch == "HEAD" { // none is checked out, and git takes no branch of that name
-		head.Branch = "detached"
-	}
-	// HEAD is seen when its pipeline is accepted, not before.
-	ref, _, _ := strings.Cut(head.Key, "@")
-	delete(now, ref)
-	known, err := loadRefs(s.folder.Join("refs.json"), now)
-	if err != nil {
-		return err
-	}
-	if head.Key != "" {
-		s.accept(ctx, head, known)
+	if s.head.Key != "" {
+		if err := s.consider(ctx, s.head, known); err != nil {
+			return err
+		}
 	} else {
 		s.log.Warn("the repository has no commit yet, waiting for the first one", "repo", s.repo.Dir())
 	}
@@ -112,15 +114,41 @@ func (s *devServer) watch(ctx context.Context) error {
 			s.log.Warn("watch repository", "err", err)
 			continue
 		}
-		if known.renames(t.Key) {
-			if err := known.saw(t.Key); err != nil {
-				s.log.Warn("note branch", "err", err)
-			}
-			continue
+		if err := s.consider(ctx, t, known); err != nil {
+			return err
 		}
-		s.accept(ctx, t, known)
 	}
 	return nil
+}
+
+// consider triggers a pipeline, unless the trigger is about a new branch at a
+// commit that has been built.
+func (s *devServer) consider(ctx context.Context, t ci.Trigger, known *refs) error {
+	if known.isNew(t.Key) {
+		built, err := s.built(ctx, t)
+		if err != nil {
+			return err
+		}
+		if built || known.stands(t.Key) {
+			return known.saw(t.Key)
+		}
+	}
+	s.accept(ctx, t, known)
+	return nil
+}
+
+// built reports whether one of the newest pipelines is of the trigger's commit,
+// on another branch.
+func (s *devServer) built(ctx context.Context, t ci.Trigger) (bool, error) {
+	for p, err := range s.db.Pipelines(ctx, ci.Query{Project: s.project.ID, Limit: 100}) {
+		if err != nil {
+			return false, fmt.Errorf("look for pipelines of commit %.12s: %w", t.Revision, err)
+		}
+		if p.Trigger.Revision == t.Revision && p.Trigger.Branch != t.Branch {
+			return true, nil
+		}
+	}
+	return false, nil
 }
 
 // accept triggers a pipeline, again and again until the database takes it.
