@@ -88,6 +88,9 @@ func (s *devServer) look(ctx context.Context) (err error) {
 	if errors.Is(err, ci.ErrNotFound) {
 		return nil // no commit yet
 	}
+	if s.head.Branch == "HEAD" { // none is checked out, and HEAD is no name for one
+		s.head.Branch = "detached"
+	}
 	return err
 }
 

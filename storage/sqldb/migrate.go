@@ -30,9 +30,11 @@ func migrate(ctx context.Context, pool *sql.DB) error {
 		return err
 	}
 	var last error
-	for range 5 { // another process may be doing the same
+	for range 20 { // another process may be doing the same
 		have, err := edition(ctx, pool)
 		switch {
+		case isBusy(err): // SQLite does not wait where the log is set up
+			last = err
 		case err != nil:
 			return err
 		case have > newest:
@@ -41,8 +43,10 @@ func migrate(ctx context.Context, pool *sql.DB) error {
 		case have == newest:
 			return nil
 		}
-		if last = bringUp(ctx, pool); last == nil {
-			continue
+		if err == nil {
+			if last = bringUp(ctx, pool); last == nil {
+				continue
+			}
 		}
 		select {
 		case <-ctx.Done():

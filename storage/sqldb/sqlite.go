@@ -131,6 +131,12 @@ func isFull(err error) bool {
 	return errors.As(err, &e) && e.Code()&0xff == lib.SQLITE_FULL
 }
 
+// isBusy reports whether another process held the database.
+func isBusy(err error) bool {
+	var e *sqlite.Error
+	return errors.As(err, &e) && e.Code()&0xff == lib.SQLITE_BUSY
+}
+
 // isSyncFailure reports whether the disk refused to keep what was written.
 func isSyncFailure(err error) bool {
 	var e *sqlite.Error
