@@ -251,7 +251,7 @@ func (s *server) workflowStatuses(id string) []ci.Status {
 // eventually waits until the condition holds.
 func (s *server) eventually(what string, holds func() bool) {
 	s.t.Helper()
-	for end := time.Now().Add(30 * time.Second); !holds(); time.Sleep(50 * time.Millisecond) {
+	for end := time.Now().Add(90 * time.Second); !holds(); time.Sleep(50 * time.Millisecond) {
 		if time.Now().After(end) {
 			s.t.Fatalf("not in time: %s; events: %s; stderr: %s", what, s.trail(), s.errors())
 		}
