@@ -49,7 +49,7 @@ func (s *Scheduler) claim(ctx context.Context, task ci.TaskID, epoch int64, work
 	default:
 		first = true
 	}
-	told := make(<-chan struct{})
+	var told <-chan struct{}
 	if first {
 		s.lease(e, worker)
 		// Beside the ticket, so that both may share a transaction; and before

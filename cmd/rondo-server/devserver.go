@@ -171,7 +171,7 @@ func (s *devServer) register(ctx context.Context) error {
 // sweep kills what a dead agent has left behind, removes its files and closes
 // its log, so that whoever watches it learns that there is no more.
 func (s *devServer) sweep(task ci.TaskID, epoch int64) {
-	mark := fmt.Sprintf("%s/%d", task, epoch)
+	mark := host.Mark(task, epoch)
 	host.Sweep(func(m string) bool { return m == mark })
 	err := errors.Join(s.logs.End(context.Background(), task, epoch), cleanWorkDirs(s.folder.Join("work")))
 	if err != nil {
@@ -203,10 +203,7 @@ func (s *devServer) compile(ctx context.Context, project ci.Project, p ci.Pipeli
 // needs its mark.)
 func agentEnvironment() []string {
 	var env []string
-	for _, name := range []string{
-		"PATH", "HOME", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "TMPDIR", "USER", "LOGNAME",
-		"SSL_CERT_FILE", "SSL_CERT_DIR", "SSH_AUTH_SOCK", "RONDO_TEST_MAIN",
-	} {
+	for _, name := range append(host.Passed(), "HOME", "SSH_AUTH_SOCK", "RONDO_TEST_MAIN") {
 		if v, ok := os.LookupEnv(name); ok {
 			env = append(env, name+"="+v)
 		}

@@ -40,27 +40,30 @@ func loadRefs(path string, now map[string]string, head string) (*refs, error) {
 	return r, r.save()
 }
 
-// saw notes the reference and commit in a trigger's key.
-func (r *refs) saw(key string) error {
-	i := strings.LastIndexByte(key, '@')
-	if i < 0 || r.seen[key[:i]] == key[i+1:] {
+// saw notes the reference and commit of a trigger.
+func (r *refs) saw(t ci.Trigger) error {
+	ref := refOf(t)
+	if r.seen[ref] == t.Revision {
 		return nil
 	}
-	r.seen[key[:i]] = key[i+1:]
+	r.seen[ref] = t.Revision
 	return r.save()
 }
 
-// isNew reports whether the key is that of a branch that was not there.
-func (r *refs) isNew(key string) bool {
-	i := strings.LastIndexByte(key, '@')
-	return i > 0 && strings.HasPrefix(key, "refs/heads/") && r.seen[key[:i]] == ""
+// refOf returns the full name of the reference that a trigger's key begins
+// with. The commit stands behind the last @; a branch may have one in its name.
+func refOf(t ci.Trigger) string { return strings.TrimSuffix(t.Key, "@"+t.Revision) }
+
+// isNew reports whether the trigger is about a branch that was not there.
+func (r *refs) isNew(t ci.Trigger) bool {
+	ref := refOf(t)
+	return strings.HasPrefix(ref, "refs/heads/") && r.seen[ref] == ""
 }
 
-// stands reports whether another branch stands at the key's commit.
-func (r *refs) stands(key string) bool {
-	_, commit, _ := strings.Cut(key, "@")
+// stands reports whether another branch stands at the trigger's commit.
+func (r *refs) stands(t ci.Trigger) bool {
 	for ref, revision := range r.seen {
-		if revision == commit && strings.HasPrefix(ref, "refs/heads/") {
+		if revision == t.Revision && strings.HasPrefix(ref, "refs/heads/") {
 			return true
 		}
 	}
@@ -127,13 +130,14 @@ func (s *devServer) watch(ctx context.Context) error {
 // consider triggers a pipeline, unless the trigger is about a new branch at a
 // commit that has been built.
 func (s *devServer) consider(ctx context.Context, t ci.Trigger, known *refs) error {
-	if known.isNew(t.Key) {
-		built, err := s.built(ctx, t)
-		if err != nil {
-			return err
+	if known.isNew(t) {
+		if known.stands(t) {
+			return known.saw(t)
 		}
-		if built || known.stands(t.Key) {
-			return known.saw(t.Key)
+		if built, err := s.built(ctx, t); err != nil {
+			return err
+		} else if built {
+			return known.saw(t)
 		}
 	}
 	s.accept(ctx, t, known)
@@ -160,7 +164,7 @@ func (s *devServer) accept(ctx context.Context, t ci.Trigger, known *refs) {
 	for ctx.Err() == nil {
 		_, err := s.engine.Server.Trigger(ctx, t)
 		if err == nil {
-			if err := known.saw(t.Key); err != nil {
+			if err := known.saw(t); err != nil {
 				s.log.Warn("note branch", "err", err)
 			}
 			return

@@ -6,6 +6,8 @@ import (
 	"os"
 	"path/filepath"
 	"syscall"
+
+	"github.com/rondo-ci/rondo/ci/agent/host"
 )
 
 // A workDir is where one agent keeps the scratch folders of its tasks. Its
@@ -42,7 +44,7 @@ func newWorkDir(dir string) (*workDir, error) {
 }
 
 func (w *workDir) close() {
-	_ = removeTree(w.path)
+	_ = host.RemoveAll(w.path)
 	_ = w.lock.Close()
 }
 
@@ -115,19 +117,5 @@ func cleanWorkDir(path string, isDir bool) error {
 		return nil // its agent lives
 	}
 	defer lock.Close()
-	return removeTree(path)
-}
-
-// removeTree removes a tree, also one with folders that may not be written to.
-func removeTree(path string) error {
-	if os.RemoveAll(path) == nil {
-		return nil
-	}
-	_ = filepath.WalkDir(path, func(name string, d os.DirEntry, err error) error {
-		if err == nil && d.IsDir() {
-			_ = os.Chmod(name, 0o700)
-		}
-		return nil
-	})
-	return os.RemoveAll(path)
+	return host.RemoveAll(path)
 }

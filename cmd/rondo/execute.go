@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -33,7 +34,7 @@ func runWorkflows(ctx context.Context, f runFlags) (int, error) {
 		return codeOf(ctx, err)
 	}
 	if len(o.plan.Workflows) == 0 {
-		note("no workflow runs on %s", cmpOr(o.trigger.Branch, o.trigger.Tag))
+		note("no workflow runs on %s", cmp.Or(o.trigger.Branch, o.trigger.Tag))
 		return exitSuccess, nil
 	}
 	vars, err := f.secrets()
@@ -63,13 +64,6 @@ func codeOf(ctx context.Context, err error) (int, error) {
 		return code.code, code.error
 	}
 	return exitFailed, err
-}
-
-func cmpOr(a, b string) string {
-	if a != "" {
-		return a
-	}
-	return b
 }
 
 // execution is a run under way.

@@ -60,7 +60,7 @@ func (t *tap) abandon() {
 	marks := map[string]bool{}
 	t.mu.Lock()
 	for id, k := range t.tasks {
-		marks[fmt.Sprintf("%s/%d", id, k.epoch)] = true
+		marks[host.Mark(id, k.epoch)] = true
 	}
 	t.mu.Unlock()
 	host.Sweep(func(mark string) bool { return marks[mark] })

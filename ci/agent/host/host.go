@@ -29,6 +29,9 @@ import (
 // value is the task, a slash and the epoch.
 const Marker = "RONDO_TASK"
 
+// Mark returns the value of [Marker] in the processes of one hand-out.
+func Mark(task ci.TaskID, epoch int64) string { return fmt.Sprintf("%s/%d", task, epoch) }
+
 // passed are the variables of this process that steps inherit. Everything else
 // (tokens, passwords in proxy addresses) stays with the agent.
 var passed = [...]string{
@@ -92,7 +95,7 @@ func (e *Executor) Open(_ context.Context, w ci.Work) (place.Place, error) {
 		return nil, fmt.Errorf("scratch folder: %w", err)
 	}
 	home := filepath.Join(scratch, "home")
-	marker := fmt.Sprintf("%s/%d", w.Lease.Task, w.Lease.Epoch)
+	marker := Mark(w.Lease.Task, w.Lease.Epoch)
 	h := &host{
 		executor: e, marker: marker, adopt: e.cfg.Adopt,
 		layout: place.Layout{
@@ -158,20 +161,17 @@ func (e *Executor) putFolder(scratch string) error {
 		return nil
 	}
 	delete(e.made, scratch)
-	return removeAll(scratch)
+	return RemoveAll(scratch)
 }
 
 // Warm implements [place.Warmer]: it makes a scratch folder ahead, unless there
 // is one. An error will show when the place is opened.
 func (e *Executor) Warm() (release func()) {
 	e.mu.Lock()
-	ready := len(e.spare) > 0
-	e.mu.Unlock()
-	if ready {
+	defer e.mu.Unlock()
+	if len(e.spare) > 0 {
 		return func() {}
 	}
-	e.mu.Lock()
-	defer e.mu.Unlock()
 	dir, err := e.newFolder()
 	if err != nil {
 		return func() {}
@@ -187,6 +187,10 @@ func (e *Executor) Warm() (release func()) {
 		}
 	}
 }
+
+// Passed returns the names of the variables of this process that steps inherit,
+// for who starts agents: what an agent does not get, its steps do not get.
+func Passed() []string { return slices.Clone(passed[:]) }
 
 // environ returns what every step starts with.
 func (e *Executor) environ(home, marker string) []string {

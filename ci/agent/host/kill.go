@@ -53,14 +53,14 @@ func (h *host) Close() error {
 		return err
 	}
 	if err != nil { // what lives might still write there
-		return errors.Join(err, removeAll(h.layout.Scratch))
+		return errors.Join(err, RemoveAll(h.layout.Scratch))
 	}
 	return h.executor.putFolder(h.layout.Scratch)
 }
 
-// removeAll removes a tree, also one whose directories are read-only, as those
+// RemoveAll removes a tree, also one whose directories are read-only, as those
 // of Go's module cache are.
-func removeAll(dir string) error {
+func RemoveAll(dir string) error {
 	if os.RemoveAll(dir) == nil {
 		return nil
 	}

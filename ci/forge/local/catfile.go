@@ -42,7 +42,8 @@ func (c *catFile) object(ctx context.Context, name string, limit int64) (hash, k
 	if c.broken || ctx.Err() != nil || c.start() != nil {
 		return "", "", nil, false
 	}
-	stop := context.AfterFunc(ctx, func() { _ = c.cmd.Process.Kill() })
+	process := c.cmd.Process // c.cmd may be gone when the context ends
+	stop := context.AfterFunc(ctx, func() { _ = process.Kill() })
 	defer stop()
 	hash, kind, size, found, err := c.ask("info", name)
 	if err == nil && found && size <= limit {
