@@ -9,6 +9,7 @@ import (
 	"slices"
 
 	"github.com/rondo-ci/rondo/ci"
+	"github.com/rondo-ci/rondo/storage/internal/plain"
 )
 
 // A Backlog keeps the tickets of the tasks that have not ended, and how far
@@ -75,7 +76,7 @@ func (b *Backlog) Remove(ctx context.Context, tasks ...ci.TaskID) error {
 	err := b.db.update(ctx, func() (func(), error) {
 		return func() {
 			for _, t := range tasks {
-				delete(b.db.tickets, valid(t))
+				delete(b.db.tickets, plain.Text(t))
 			}
 		}, nil
 	})

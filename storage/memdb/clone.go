@@ -7,9 +7,9 @@ import (
 	"math"
 	"reflect"
 	"time"
-	"unicode/utf8"
 
 	"github.com/rondo-ci/rondo/ci"
+	"github.com/rondo-ci/rondo/storage/internal/plain"
 )
 
 // clone returns a deep copy of a noun, in the form that a database on a disk
@@ -71,7 +71,7 @@ func copyTo(dst, src reflect.Value) error {
 	case reflect.Interface:
 		return copyAny(dst, src)
 	case reflect.String:
-		dst.SetString(valid(src.String()))
+		dst.SetString(plain.Text(src.String()))
 	case reflect.Float64, reflect.Float32:
 		if f := src.Float(); math.IsNaN(f) || math.IsInf(f, 0) {
 			return fmt.Errorf("%v is no number", f)
@@ -113,41 +113,8 @@ func copyAny(dst, src reflect.Value) error {
 	if err := d.Decode(&v); err != nil {
 		return err
 	}
-	if v = number(v); v != nil {
+	if v = plain.Number(v); v != nil {
 		dst.Set(reflect.ValueOf(v))
 	}
 	return nil
-}
-
-// number turns the literal numbers of a decoded value into Go's: float64, or
-// int64 where that could not hold it exactly.
-func number(v any) any {
-	switch v := v.(type) {
-	case json.Number:
-		f, err := v.Float64()
-		if i, err := v.Int64(); err == nil && int64(f) != i {
-			return i
-		}
-		if err != nil {
-			return v.String()
-		}
-		return f
-	case []any:
-		for i := range v {
-			v[i] = number(v[i])
-		}
-	case map[string]any:
-		for k := range v {
-			v[k] = number(v[k])
-		}
-	}
-	return v
-}
-
-// valid returns the text with U+FFFD in place of each byte that is not UTF-8.
-func valid[S ~string](s S) S {
-	if utf8.ValidString(string(s)) {
-		return s
-	}
-	return S([]rune(string(s)))
 }

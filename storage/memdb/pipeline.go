@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"github.com/rondo-ci/rondo/ci"
+	"github.com/rondo-ci/rondo/storage/internal/plain"
 )
 
 // A pipeline is one with what belongs to it. The values are replaced, never
@@ -72,7 +73,7 @@ func (db *DB) Create(ctx context.Context, p ci.Pipeline, events ...ci.Event) (ci
 // error of change is returned as it is. change must not write to the database.
 func (db *DB) Start(ctx context.Context, id ci.PipelineID, change func(*ci.Pipeline) ([]ci.Workflow, []ci.Event, error)) error {
 	err := db.update(ctx, func() (func(), error) {
-		old := db.byID[valid(id)]
+		old := db.byID[plain.Text(id)]
 		if old == nil {
 			return nil, ci.ErrNotFound
 		}
@@ -155,7 +156,7 @@ func answer[ID ~string](err error, operation string, id ID) error {
 // Pipeline returns the pipeline, without its plan.
 func (db *DB) Pipeline(ctx context.Context, id ci.PipelineID) (p ci.Pipeline, err error) {
 	err = db.read(ctx, func() error {
-		kept := db.byID[valid(id)]
+		kept := db.byID[plain.Text(id)]
 		if kept == nil {
 			return ci.ErrNotFound
 		}
@@ -171,7 +172,7 @@ func (db *DB) Pipeline(ctx context.Context, id ci.PipelineID) (p ci.Pipeline, er
 // Plan returns the pipeline's plan.
 func (db *DB) Plan(ctx context.Context, id ci.PipelineID) (plan *ci.Plan, err error) {
 	err = db.read(ctx, func() error {
-		kept := db.byID[valid(id)]
+		kept := db.byID[plain.Text(id)]
 		if kept == nil || kept.plan == nil {
 			return ci.ErrNotFound
 		}
@@ -190,11 +191,11 @@ func (db *DB) Pipelines(ctx context.Context, q ci.Query) iter.Seq2[ci.Pipeline, 
 	return sequence(ctx, db, "pipelines", func() ([]ci.Pipeline, error) {
 		older := db.pipelines
 		if q.Before != "" {
-			before := db.byID[valid(q.Before)]
+			before := db.byID[plain.Text(q.Before)]
 			switch {
 			case before == nil:
 				return nil, fmt.Errorf("before %s: %w", q.Before, ci.ErrNotFound)
-			case q.Project != "" && before.Trigger.Project != valid(q.Project):
+			case q.Project != "" && before.Trigger.Project != plain.Text(q.Project):
 				return nil, fmt.Errorf("before %s: it is of another project: %w", q.Before, ci.ErrInvalid)
 			}
 			older = older[:before.seq]
@@ -218,7 +219,7 @@ func (db *DB) Pipelines(ctx context.Context, q ci.Query) iter.Seq2[ci.Pipeline, 
 
 // selects reports whether the query selects the pipeline.
 func selects(q ci.Query, p ci.Pipeline) bool {
-	return (q.Project == "" || valid(q.Project) == p.Trigger.Project) &&
-		(q.Branch == "" || valid(q.Branch) == p.Trigger.Branch) &&
-		(q.State == "" || valid(q.State) == p.State)
+	return (q.Project == "" || plain.Text(q.Project) == p.Trigger.Project) &&
+		(q.Branch == "" || plain.Text(q.Branch) == p.Trigger.Branch) &&
+		(q.State == "" || plain.Text(q.State) == p.State)
 }

@@ -8,6 +8,7 @@ import (
 	"slices"
 
 	"github.com/rondo-ci/rondo/ci"
+	"github.com/rondo-ci/rondo/storage/internal/plain"
 )
 
 // PutProject writes the project, by its ID. A slug that another project has is
@@ -38,7 +39,7 @@ func (db *DB) PutProject(ctx context.Context, p ci.Project) error {
 func (db *DB) Project(ctx context.Context, id ci.ProjectID) (p ci.Project, err error) {
 	err = db.read(ctx, func() error {
 		var ok bool
-		if p, ok = db.projects[valid(id)]; !ok {
+		if p, ok = db.projects[plain.Text(id)]; !ok {
 			return ci.ErrNotFound
 		}
 		return nil
@@ -52,7 +53,7 @@ func (db *DB) Project(ctx context.Context, id ci.ProjectID) (p ci.Project, err e
 // ProjectBySlug returns the project with that slug.
 func (db *DB) ProjectBySlug(ctx context.Context, slug string) (p ci.Project, err error) {
 	err = db.read(ctx, func() error {
-		id, ok := db.slugs[valid(slug)]
+		id, ok := db.slugs[plain.Text(slug)]
 		if !ok {
 			return ci.ErrNotFound
 		}

@@ -8,6 +8,7 @@ import (
 	"slices"
 
 	"github.com/rondo-ci/rondo/ci"
+	"github.com/rondo-ci/rondo/storage/internal/plain"
 )
 
 // A testSet is the test results of one task.
@@ -18,8 +19,8 @@ type testSet struct {
 
 // holding returns the ticket of the lease, which must be the current one.
 func (db *DB) holding(l ci.Lease) (ci.Ticket, error) {
-	t, ok := db.tickets[valid(l.Task)]
-	if !ok || t.State != ci.TicketLeased || t.Epoch != l.Epoch || t.Worker != valid(l.Worker) {
+	t, ok := db.tickets[plain.Text(l.Task)]
+	if !ok || t.State != ci.TicketLeased || t.Epoch != l.Epoch || t.Worker != plain.Text(l.Worker) {
 		return t, fmt.Errorf("epoch %d of worker %q is not the current lease: %w", l.Epoch, l.Worker, ci.ErrConflict)
 	}
 	return t, nil
@@ -42,7 +43,7 @@ func (db *DB) PutStep(ctx context.Context, l ci.Lease, s ci.Step) error {
 		if err != nil {
 			return nil, err
 		}
-		key := handOut{valid(l.Task), l.Epoch}
+		key := handOut{plain.Text(l.Task), l.Epoch}
 		old, known := db.steps[key][s.Index]
 		if known && old.Status.Ended() && !s.Status.Ended() && old.Started.Equal(s.Started) {
 			return nil, nil // late
@@ -83,12 +84,12 @@ func (db *DB) Steps(ctx context.Context, t ci.TaskID, epoch int64) (steps []ci.S
 	err = db.read(ctx, func() error {
 		if epoch == 0 {
 			for key := range db.steps {
-				if key.task == valid(t) {
+				if key.task == plain.Text(t) {
 					epoch = max(epoch, key.epoch)
 				}
 			}
 		}
-		some := db.steps[handOut{valid(t), epoch}]
+		some := db.steps[handOut{plain.Text(t), epoch}]
 		for _, i := range slices.Sorted(maps.Keys(some)) {
 			steps = append(steps, some[i])
 		}
@@ -104,7 +105,7 @@ func (db *DB) Steps(ctx context.Context, t ci.TaskID, epoch int64) (steps []ci.S
 // the task's index, and a run time that is no number becomes 0.
 func (db *DB) PutTests(ctx context.Context, l ci.Lease, tests []ci.Test) error {
 	err := db.update(ctx, func() (func(), error) {
-		job, index, ok := valid(l.Task).Split()
+		job, index, ok := plain.Text(l.Task).Split()
 		if !ok {
 			return nil, fmt.Errorf("no such task: %w", ci.ErrInvalid)
 		}
@@ -143,7 +144,7 @@ func (db *DB) PutTests(ctx context.Context, l ci.Lease, tests []ci.Test) error {
 // errors first, then in order of storing.
 func (db *DB) Tests(ctx context.Context, j ci.JobID) (tests []ci.Test, err error) {
 	err = db.read(ctx, func() error {
-		tests = db.testsOf(valid(j))
+		tests = db.testsOf(plain.Text(j))
 		return nil
 	})
 	if err != nil {
@@ -175,17 +176,17 @@ func (db *DB) Timings(ctx context.Context, p ci.ProjectID, job, branch string) (
 		var there, anywhere ci.Job
 		for id, set := range db.tests {
 			w := db.jobs[id]
-			if w == nil || len(set) == 0 || w.Project != valid(p) {
+			if w == nil || len(set) == 0 || w.Project != plain.Text(p) {
 				continue
 			}
 			j := w.Attempt(id)
-			if j.Name != valid(job) || j.Status != ci.Success {
+			if j.Name != plain.Text(job) || j.Status != ci.Success {
 				continue
 			}
 			if j.Number > anywhere.Number {
 				anywhere = *j
 			}
-			if w.pipeline.Trigger.Branch == valid(branch) && branch != "" && j.Number > there.Number {
+			if w.pipeline.Trigger.Branch == plain.Text(branch) && branch != "" && j.Number > there.Number {
 				there = *j
 			}
 		}

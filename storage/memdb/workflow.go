@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"github.com/rondo-ci/rondo/ci"
+	"github.com/rondo-ci/rondo/storage/internal/plain"
 )
 
 // A workflow is one with the pipeline that it belongs to. The value is
@@ -120,7 +121,7 @@ func (x *index) apply() {
 // Workflow returns the workflow with all its jobs.
 func (db *DB) Workflow(ctx context.Context, id ci.WorkflowID) (w ci.Workflow, err error) {
 	err = db.read(ctx, func() error {
-		kept := db.byWID[valid(id)]
+		kept := db.byWID[plain.Text(id)]
 		if kept == nil {
 			return ci.ErrNotFound
 		}
@@ -136,7 +137,7 @@ func (db *DB) Workflow(ctx context.Context, id ci.WorkflowID) (w ci.Workflow, er
 // Workflows lists those of a pipeline in order of making.
 func (db *DB) Workflows(ctx context.Context, id ci.PipelineID) (all []ci.Workflow, err error) {
 	err = db.read(ctx, func() error {
-		p := db.byID[valid(id)]
+		p := db.byID[plain.Text(id)]
 		if p == nil {
 			return ci.ErrNotFound
 		}
@@ -157,7 +158,7 @@ func (db *DB) Open(ctx context.Context, id ci.ProjectID) iter.Seq2[ci.WorkflowID
 	return sequence(ctx, db, "open workflows", func() ([]ci.WorkflowID, error) {
 		var open []ci.WorkflowID
 		for _, w := range db.workflows {
-			if !w.Status.Ended() && (id == "" || w.Project == valid(id)) {
+			if !w.Status.Ended() && (id == "" || w.Project == plain.Text(id)) {
 				open = append(open, w.ID)
 			}
 		}
@@ -170,7 +171,7 @@ func (db *DB) Open(ctx context.Context, id ci.ProjectID) iter.Seq2[ci.WorkflowID
 // is returned as it is. change must not write to the database.
 func (db *DB) Update(ctx context.Context, id ci.WorkflowID, change func(*ci.Workflow) ([]ci.Event, error)) error {
 	err := db.update(ctx, func() (func(), error) {
-		old := db.byWID[valid(id)]
+		old := db.byWID[plain.Text(id)]
 		if old == nil {
 			return nil, ci.ErrNotFound
 		}
@@ -219,7 +220,7 @@ func (db *DB) save(old *workflow, w ci.Workflow, events []ci.Event) (func(), err
 // JobWorkflow returns the workflow that a job was made in.
 func (db *DB) JobWorkflow(ctx context.Context, id ci.JobID) (w ci.WorkflowID, err error) {
 	err = db.read(ctx, func() error {
-		home := db.jobs[valid(id)]
+		home := db.jobs[plain.Text(id)]
 		if home == nil {
 			return ci.ErrNotFound
 		}
@@ -237,7 +238,7 @@ func (db *DB) JobWorkflow(ctx context.Context, id ci.JobID) (w ci.WorkflowID, er
 func (db *DB) JobByNumber(ctx context.Context, p ci.ProjectID, number int64) (w ci.WorkflowID, j ci.JobID, err error) {
 	err = db.read(ctx, func() error {
 		var ok bool
-		if j, ok = db.numbers[jobNumber{valid(p), number}]; !ok {
+		if j, ok = db.numbers[jobNumber{plain.Text(p), number}]; !ok {
 			return ci.ErrNotFound
 		}
 		w = db.jobs[j].ID

@@ -7,11 +7,11 @@ import (
 	"slices"
 	"sync"
 	"time"
-	"unicode/utf8"
 
 	"github.com/klauspost/compress/zstd"
 
 	"github.com/rondo-ci/rondo/ci"
+	"github.com/rondo-ci/rondo/storage/internal/plain"
 )
 
 // encode writes a value as JSON. What JSON cannot hold (a number that is none,
@@ -33,14 +33,9 @@ func decode(body []byte, v any) error {
 	return nil
 }
 
-// valid returns the text as JSON would hold it: each byte that is not UTF-8
-// becomes U+FFFD. A key in a column must equal the one in the body.
-func valid[S ~string](s S) string {
-	if utf8.ValidString(string(s)) {
-		return string(s)
-	}
-	return string([]rune(string(s)))
-}
+// valid returns the text as the body will hold it: a key in a column must equal
+// the one in there.
+func valid[S ~string](s S) string { return string(plain.Text(s)) }
 
 // decodePipeline reads a pipeline. A parameter that is a number comes back as
 // float64; an integer that float64 cannot hold exactly, as int64.
@@ -52,33 +47,9 @@ func decodePipeline(body []byte) (ci.Pipeline, error) {
 		return ci.Pipeline{}, fmt.Errorf("read row: %w", err)
 	}
 	for k, v := range p.Trigger.Parameters {
-		p.Trigger.Parameters[k] = number(v)
+		p.Trigger.Parameters[k] = plain.Number(v)
 	}
 	return p, nil
-}
-
-// number turns the literal numbers of a decoded value into Go's.
-func number(v any) any {
-	switch v := v.(type) {
-	case json.Number:
-		f, err := v.Float64()
-		if i, err := v.Int64(); err == nil && int64(f) != i {
-			return i
-		}
-		if err != nil {
-			return v.String()
-		}
-		return f
-	case []any:
-		for i := range v {
-			v[i] = number(v[i])
-		}
-	case map[string]any:
-		for k := range v {
-			v[k] = number(v[k])
-		}
-	}
-	return v
 }
 
 // utc returns the instant in UTC, as it will be read again.
