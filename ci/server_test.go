@@ -16,7 +16,7 @@ import (
 
 var shop = ci.Project{
 	ID: "shop", Slug: "local/acme/shop", Org: "acme", Repo: "shop",
-	CloneURL: "/srv/shop", DefaultBranch: "main", AutoCancel: true,
+	CloneURL: "/srv/shop", DefaultBranch: "main", Settings: ci.Settings{AutoCancel: true},
 }
 
 // compiles returns a compiler that always gives the same workflows.

@@ -84,7 +84,7 @@ func (c *call) listPipelines() (any, error) {
 	q := c.r.URL.Query()
 	org, mine := shorten(strings.TrimSuffix(q.Get("org-slug"), "/")), q.Get("mine") == "true"
 	return c.pipelinePageOf(ci.Query{}, func(p ci.Pipeline, project ci.Project) bool {
-		return (org == "" || orgSlug(project) == org) && (!mine || c.mine(p))
+		return (org == "" || project.OrgSlug() == org) && (!mine || c.mine(p))
 	})
 }
 

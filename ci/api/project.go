@@ -51,17 +51,11 @@ type projectVCSInfo struct {
 }
 
 func projectOf(p ci.Project) project {
-	org := orgSlug(p)
+	org := p.OrgSlug()
 	return project{
 		ID: string(p.ID), Slug: p.Slug, Name: p.Repo, Org: p.Org, OrgSlug: org, OrgID: uuidOr("", "org "+org),
 		VCS: projectVCSInfo{URL: webURL(p), Provider: provider(p), DefaultBranch: p.DefaultBranch},
 	}
-}
-
-// orgSlug returns the slug of the project's organisation.
-func orgSlug(p ci.Project) string {
-	i := strings.LastIndexByte(p.Slug, '/')
-	return p.Slug[:max(i, 0)]
 }
 
 // provider returns the name of the project's code host.

@@ -52,7 +52,7 @@ func project(t *testing.T, s ci.Store, name string) ci.Project {
 	t.Helper()
 	p := ci.Project{
 		ID: ci.ProjectID(ci.NewID()), Slug: "gh/acme/" + name, Org: "acme", Repo: name,
-		CloneURL: "https://example.com/acme/" + name, DefaultBranch: "main", AutoCancel: true,
+		CloneURL: "https://example.com/acme/" + name, DefaultBranch: "main", Settings: ci.Settings{AutoCancel: true},
 	}
 	require.NoError(t, s.PutProject(t.Context(), p))
 	return p

@@ -22,6 +22,7 @@ import (
 var (
 	_ ci.Store   = (*DB)(nil)
 	_ ci.Records = (*DB)(nil)
+	_ ci.Docs    = (*DB)(nil)
 )
 
 // A DB is a database of records in memory. All methods are safe for
@@ -47,6 +48,7 @@ type DB struct {
 	tests     map[ci.JobID]map[int]testSet // by index of the task
 	stored    int                          // test sets so far
 	tickets   map[ci.TaskID]ci.Ticket
+	docs      map[string]docs // by kind
 	cursor    uint64
 }
 
@@ -78,7 +80,7 @@ func New() *DB {
 		numbers: map[jobNumber]ci.JobID{}, counts: map[ci.ProjectID]counts{},
 		changed: make(chan struct{}),
 		steps:   map[handOut]map[int]ci.Step{}, tests: map[ci.JobID]map[int]testSet{},
-		tickets: map[ci.TaskID]ci.Ticket{},
+		tickets: map[ci.TaskID]ci.Ticket{}, docs: map[string]docs{},
 	}
 }
 

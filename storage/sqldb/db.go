@@ -15,6 +15,7 @@ import (
 var (
 	_ ci.Store   = (*DB)(nil)
 	_ ci.Records = (*DB)(nil)
+	_ ci.Docs    = (*DB)(nil)
 )
 
 // Config holds what a [DB] can do without. Its zero value is the safe one.
