@@ -1,7 +1,7 @@
-// Package npmtest gives tests the clients that others publish on npm, so that
+// Package apitest gives tests the clients that others publish on npm, so that
 // what Rondo serves is tried with programs it has no say in. It is for tests
 // only and never runs a package's install scripts.
-package npmtest
+package apitest
 
 import (
 	"crypto/sha256"
@@ -14,7 +14,7 @@ import (
 	"testing"
 )
 
-// Install installs what the package.json and package-lock.json in folder ask
+// Npm installs what the package.json and package-lock.json in folder ask
 // for and returns the folder that holds node_modules. It is shared by all runs
 // on this machine with the same lock file. A machine without node or npm, or
 // without a way to the registry, skips the test; under CI=true it fails it.
@@ -22,7 +22,7 @@ import (
 // A lock file is made with
 //
 //	npm install --package-lock-only --omit-lockfile-registry-resolved
-func Install(t testing.TB, folder string) string {
+func Npm(t testing.TB, folder string) string {
 	t.Helper()
 	for _, tool := range []string{"node", "npm"} {
 		if _, err := exec.LookPath(tool); err != nil {
@@ -43,7 +43,7 @@ func Install(t testing.TB, folder string) string {
 	if err != nil {
 		cache = os.TempDir()
 	}
-	home := filepath.Join(cache, "rondo-npmtest", fmt.Sprintf("%x", sum.Sum(nil)[:12]))
+	home := filepath.Join(cache, "rondo-apitest", fmt.Sprintf("%x", sum.Sum(nil)[:12]))
 	if _, err := os.Stat(home); err == nil {
 		return home
 	}
