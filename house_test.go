@@ -62,7 +62,6 @@ var exceptions = []struct{ rule, subject, reason string }{
 	{"type size", "storage.lister", "the driver interface of gocloud.dev lists without a context; it lives as long as one listing"},
 	{"type size", "storage.dirWriter", "io.Writer has none; it lives as long as one upload"},
 	{"type size", "ci/agent.keeper", "it is the lease's own context, which ends with the lease and is handed to the steps"},
-	{"examples", "ci/api/npmtest", "it needs a test to run in; every use of it is one"},
 	{"type size", "ci/config.compiler", "one compilation, dropped when the call returns; only orbs wait"},
 }
 
