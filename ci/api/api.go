@@ -32,6 +32,8 @@ type Config struct {
 	Trigger func(ctx context.Context, t ci.Trigger) (ci.Pipeline, error)
 	// JobURL returns the address of a job's page; nil leaves it empty.
 	JobURL func(p ci.Project, number int64) string
+	// Chapters are what there is beyond pipelines.
+	Chapters Chapters
 }
 
 // An API serves the routes. It is safe for concurrent use.

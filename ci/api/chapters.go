@@ -6,6 +6,39 @@ import (
 	"github.com/rondo-ci/rondo/ci"
 )
 
+// Chapters are what an installation offers beyond its pipelines. The routes of
+// one that is nil answer 404 and say that this installation has none.
+type Chapters struct {
+	Contexts  Contexts
+	Variables Variables
+	Keys      Keys
+	Schedules Schedules
+	Webhooks  Webhooks
+	// PutProject writes the settings of a project.
+	PutProject func(ctx context.Context, p ci.Project) error
+	// Follow makes the code host tell of pushes to a repository, by its slug,
+	// and creates the project if it is new; with follow false it stops that.
+	Follow func(ctx context.Context, slug string, follow bool, by ci.Actor) (ci.Project, error)
+	// Orgs lists the slugs of the organisations that the actor belongs to.
+	Orgs func(ctx context.Context, by ci.Actor) ([]string, error)
+	// MayOrg is as Config.May, for what belongs to an organisation.
+	MayOrg func(ctx context.Context, by ci.Actor, org string, write bool) error
+	// Compile compiles a configuration that is not committed, and returns it
+	// expanded. What is wrong with it is [ci.ErrInvalid], one joined error for
+	// each problem.
+	Compile func(ctx context.Context, r CompileRequest) (expanded string, err error)
+	// Continue gives a setup pipeline its configuration, see ci.Server.
+	Continue func(ctx context.Context, key, source string, parameters map[string]any) error
+}
+
+// A CompileRequest is a configuration to be compiled for somebody to see.
+type CompileRequest struct {
+	Source     string
+	Org        string         // slug of the organisation whose private orbs it may use
+	Parameters map[string]any // of the pipeline
+	Values     map[string]any // pipeline values by full name ("pipeline.git.branch")
+}
+
 // Contexts keeps contexts and who may use them. Whether the actor may change
 // them is for it to say, with [ci.ErrDenied].
 type Contexts interface {
