@@ -33,20 +33,21 @@ type EventKind string
 
 // The kinds of events.
 const (
-	PipelineCreated EventKind = "pipeline.created" // accepted, not yet compiled
-	PipelinePlanned EventKind = "pipeline.planned" // compiled; its workflows exist
-	PipelineErrored EventKind = "pipeline.errored" // could not be compiled; Reason says why
-	WorkflowStarted EventKind = "workflow.started" // exists now
-	WorkflowChanged EventKind = "workflow.changed" // its status changed, not finally
-	WorkflowEnded   EventKind = "workflow.ended"   // its status is final
-	JobQueued       EventKind = "job.queued"       // its requirements are met
-	JobHeld         EventKind = "job.held"         // an approval job waits for a person
-	JobApproved     EventKind = "job.approved"     // a person let it pass
-	JobStarted      EventKind = "job.started"      // its first task runs
-	JobRequeued     EventKind = "job.requeued"     // its agent was lost before it began; it waits again
-	JobEnded        EventKind = "job.ended"        // its status is final
-	JobRetried      EventKind = "job.retried"      // a new attempt takes its place
-	TaskChanged     EventKind = "task.changed"     // one task of the job moved, the job did not; Node says which
-	StepStarted     EventKind = "step.started"     // written by Records.PutStep
-	StepEnded       EventKind = "step.ended"       // likewise
+	PipelineCreated   EventKind = "pipeline.created"   // accepted, not yet compiled
+	PipelinePlanned   EventKind = "pipeline.planned"   // compiled; its workflows exist
+	PipelineContinued EventKind = "pipeline.continued" // got its second configuration, not yet compiled
+	PipelineErrored   EventKind = "pipeline.errored"   // could not be compiled; Reason says why
+	WorkflowStarted   EventKind = "workflow.started"   // exists now
+	WorkflowChanged   EventKind = "workflow.changed"   // its status changed, not finally
+	WorkflowEnded     EventKind = "workflow.ended"     // its status is final
+	JobQueued         EventKind = "job.queued"         // its requirements are met
+	JobHeld           EventKind = "job.held"           // an approval job waits for a person
+	JobApproved       EventKind = "job.approved"       // a person let it pass
+	JobStarted        EventKind = "job.started"        // its first task runs
+	JobRequeued       EventKind = "job.requeued"       // its agent was lost before it began; it waits again
+	JobEnded          EventKind = "job.ended"          // its status is final
+	JobRetried        EventKind = "job.retried"        // a new attempt takes its place
+	TaskChanged       EventKind = "task.changed"       // one task of the job moved, the job did not; Node says which
+	StepStarted       EventKind = "step.started"       // written by Records.PutStep
+	StepEnded         EventKind = "step.ended"         // likewise
 )

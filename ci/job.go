@@ -26,6 +26,9 @@ type Job struct {
 	Stopped     time.Time `json:"stopped,omitzero"`
 	// Approved is who approved an approval job.
 	Approved Actor `json:"approved,omitzero"`
+	// Refused is why the job will be [Unauthorized] when it is its turn: it
+	// asks for a context that whoever started the workflow may not use.
+	Refused string `json:"refused,omitempty"`
 	// Kept says that the job was carried over, with its outcome, from the
 	// workflow that this one is a rerun of.
 	Kept bool `json:"kept,omitempty"`
@@ -45,7 +48,7 @@ type TaskState struct {
 func newJob(p PlannedJob) Job {
 	j := Job{
 		ID: JobID(NewID()), Name: p.Name, Type: p.Type, Attempt: 1,
-		Requires: p.Requires, Status: Blocked,
+		Requires: p.Requires, Status: Blocked, Refused: p.Refused,
 	}
 	if p.Type == JobBuild {
 		j.Class, j.Executor = p.ResourceClass, p.Executor.Kind
@@ -106,6 +109,8 @@ func rank(s Status) int {
 		return 3
 	case Failed:
 		return 4
+	case Unauthorized:
+		return 5
 	}
 	return 0
 }

@@ -68,6 +68,7 @@ type PipelineState string
 // that of the workflows, not of the pipeline.
 const (
 	PipelinePending PipelineState = "pending" // accepted, waits to be compiled
+	PipelineSetup   PipelineState = "setup"   // its setup workflow exists; a second configuration may follow
 	PipelineReady   PipelineState = "created" // its workflows exist
 	PipelineError   PipelineState = "errored"
 )

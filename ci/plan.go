@@ -11,8 +11,14 @@ type Plan struct {
 	Workflows []PlannedWorkflow `json:"workflows,omitempty"`
 	// Schedules are the workflows that start by the clock instead.
 	Schedules []Schedule `json:"schedules,omitempty"`
-	// Setup says that this plan may be continued with a second configuration.
-	Setup bool `json:"setup,omitempty"`
+	// Setup says that this plan may be continued with a second configuration;
+	// Key is then what its jobs need for that, and Continuation what they
+	// gave. Compilers leave both to the [Server], as they do Before: in the
+	// plan of a continued pipeline, that of its setup workflow.
+	Setup        bool          `json:"setup,omitempty"`
+	Key          string        `json:"key,omitempty"`
+	Continuation *Continuation `json:"continuation,omitempty"`
+	Before       *Plan         `json:"before,omitempty"`
 	// Warnings are remarks on bad habits, one sentence each.
 	Warnings []string `json:"warnings,omitempty"`
 	// Source and Expanded are the configuration as written and as compiled
@@ -52,6 +58,9 @@ type PlannedJob struct {
 	// Contexts are the names of the secret collections the job asks for; later
 	// ones win.
 	Contexts []string `json:"contexts,omitempty"`
+	// Refused says why the job may not run, when that is known before it is
+	// its turn; the [Server] writes it.
+	Refused string `json:"-"`
 	JobSpec
 }
 

@@ -198,9 +198,9 @@ func (s *Server) planOnce(ctx context.Context, id PipelineID) error {
 	if p.State != PipelinePending { // it was started, and then something failed
 		return s.overtaken(ctx, project, p)
 	}
-	plan, err := s.compiler.Compile(ctx, project, p)
+	plan, err := s.compile(ctx, project, p)
 	if err != nil {
-		return compileError{err}
+		return err
 	}
 	if err := s.autoCancel(ctx, project, p); err != nil {
 		return fmt.Errorf("auto-cancel: %w", err)
@@ -211,6 +211,9 @@ func (s *Server) planOnce(ctx context.Context, id PipelineID) error {
 		}
 		now := time.Now().UTC()
 		p.State, p.Warnings, p.Updated, p.Plan = PipelineReady, plan.Warnings, now, &plan
+		if plan.Key != "" {
+			p.State = PipelineSetup
+		}
 		events := []Event{{
 			Time: now, Kind: PipelinePlanned, Project: project.ID, Pipeline: p.ID,
 			Name: p.Trigger.ref(), Number: p.Number, Actor: p.Trigger.Actor,
@@ -218,6 +221,7 @@ func (s *Server) planOnce(ctx context.Context, id PipelineID) error {
 		var workflows []Workflow
 		for _, planned := range plan.Workflows {
 			w, e := NewWorkflow(*p, project.Org, planned, p.Trigger.Actor, now)
+			w.Setup = plan.Key != ""
 			workflows = append(workflows, w)
 			events = append(events, e...)
 		}
@@ -232,6 +236,35 @@ func (s *Server) planOnce(ctx context.Context, id PipelineID) error {
 	s.plans.put(id, &plan)
 	s.log.Info("pipeline planned", "project", project.Slug, "pipeline", id, "workflows", len(plan.Workflows))
 	return s.overtaken(ctx, project, p)
+}
+
+// compile compiles the pipeline's configuration, the second one if it has been
+// continued, and marks the jobs that may not run.
+func (s *Server) compile(ctx context.Context, project Project, p Pipeline) (Plan, error) {
+	setup, err := s.store.Plan(ctx, p.ID)
+	switch {
+	case errors.Is(err, ErrNotFound):
+		setup = nil
+	case err != nil:
+		return Plan{}, err
+	case setup.Continuation != nil:
+		p = p.continued(setup)
+	}
+	plan, err := s.compiler.Compile(ctx, project, p)
+	if err == nil && plan.Setup && (project.NoSetup || setup != nil) {
+		err = fmt.Errorf("setup workflows are turned off in this project: remove setup: true, or turn them on in the project's settings: %w", ErrInvalid)
+		if setup != nil {
+			err = fmt.Errorf("a configuration that continues a pipeline cannot be a setup configuration itself: remove setup: true: %w", ErrInvalid)
+		}
+	}
+	if err != nil {
+		return Plan{}, compileError{err}
+	}
+	plan.Before = setup
+	if plan.Setup {
+		plan.Key = newContinuationKey(p.ID)
+	}
+	return plan, s.refuseJobs(ctx, project, p, &plan)
 }
 
 // cancels reports whether the pipeline replaces older ones on its branch.

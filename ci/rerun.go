@@ -32,7 +32,7 @@ func (w *Workflow) Rerun(r Rerun, by Actor, now time.Time) (Workflow, []Event, e
 	}
 	n := Workflow{
 		ID: WorkflowID(NewID()), Pipeline: w.Pipeline, Project: w.Project, Org: w.Org,
-		Name: w.Name, Status: Running, RerunOf: w.ID, By: by, Created: now,
+		Name: w.Name, Setup: w.Setup, Status: Running, RerunOf: w.ID, By: by, Created: now,
 	}
 	for _, j := range w.Jobs {
 		if again[j.Name] {

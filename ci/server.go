@@ -2,6 +2,7 @@ package ci
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"iter"
 	"log/slog"
@@ -30,9 +31,14 @@ func (f CompilerFunc) Compile(ctx context.Context, project Project, p Pipeline) 
 type Config struct {
 	// Log receives what operators should know; nil is silent.
 	Log *slog.Logger
-	// Secrets returns the variables and keys that a job with these contexts
-	// may see, weakest first. nil gives none.
-	Secrets func(ctx context.Context, project Project, p Pipeline, contexts []string) ([]Var, []SSHKey, error)
+	// Secrets returns the variables and keys that a job may see, weakest
+	// first. [ErrDenied] makes the job [Unauthorized], with the error's text as
+	// the reason. nil gives none.
+	Secrets func(ctx context.Context, n Need) ([]Var, []SSHKey, error)
+	// Allow answers as Secrets would, without the secrets. It is asked when a
+	// workflow is made, for the jobs that ask for contexts and wait for no
+	// approval; nil allows all, and Secrets is asked anyway when a job starts.
+	Allow func(ctx context.Context, n Need) error
 	// JobURL returns the address of a job's page; nil leaves it empty.
 	JobURL func(project Project, number int64) string
 	// Planners is how many pipelines are compiled at once; 0 is 4.
@@ -229,10 +235,14 @@ func (s *Server) work(ctx context.Context, l Lease) (Work, error) {
 		return Work{}, err
 	}
 	plan, err := s.plans.get(ctx, s.store, w.Pipeline)
+	if err == nil && plan.Setup && !w.Setup { // continued meanwhile
+		s.plans.drop(w.Pipeline)
+		plan, err = s.plans.get(ctx, s.store, w.Pipeline)
+	}
 	if err != nil {
 		return Work{}, err
 	}
-	spec, ok := plan.Job(w.Name, j.Name)
+	spec, ok := plan.of(&w).Job(w.Name, j.Name)
 	if !ok {
 		return Work{}, fmt.Errorf("job %s is not in the plan: %w", j.Name, ErrNotFound)
 	}
@@ -245,10 +255,18 @@ func (s *Server) work(ctx context.Context, l Lease) (Work, error) {
 		Pipeline: p, Project: project, Upstream: w.upstream(j.Name), Previous: max(j.Number-1, 0),
 	}
 	if s.cfg.Secrets != nil {
-		work.Environment, work.SSHKeys, err = s.cfg.Secrets(ctx, project, p, spec.Contexts)
-		if err != nil {
+		work.Environment, work.SSHKeys, err = s.cfg.Secrets(ctx, Need{
+			Project: project, Pipeline: p, Workflow: w.ID, Job: j.Name, Contexts: spec.Contexts, Actor: w.answerable(j.Name),
+		})
+		switch {
+		case errors.Is(err, ErrDenied):
+			work.Refused = reasonOf(err)
+		case err != nil:
 			return Work{}, fmt.Errorf("secrets: %w", err)
 		}
+	}
+	if w.Setup {
+		work.Environment = append(work.Environment, Var{Name: ContinuationKey, Value: plan.before().Key, Secret: true})
 	}
 	if s.cfg.JobURL != nil {
 		work.BuildURL = s.cfg.JobURL(project, j.Number)
@@ -315,6 +333,12 @@ func (c *planCache) get(ctx context.Context, s Store, id PipelineID) (*Plan, err
 	}
 	c.put(id, plan)
 	return plan, nil
+}
+
+func (c *planCache) drop(id PipelineID) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	delete(c.plans, id)
 }
 
 func (c *planCache) put(id PipelineID, plan *Plan) {

@@ -35,8 +35,8 @@ const (
 var transitions = map[Status][]Status{
 	Blocked: {OnHold, Queued, Success, Canceled, NotRun, Unauthorized},
 	OnHold:  {Success, Canceled, NotRun},
-	Queued:  {Running, Success, Failed, Canceled, TimedOut, InfraFailed},
-	Running: {Queued, Success, Failed, Canceled, TimedOut, InfraFailed},
+	Queued:  {Running, Success, Failed, Canceled, TimedOut, InfraFailed, Unauthorized},
+	Running: {Queued, Success, Failed, Canceled, TimedOut, InfraFailed, Unauthorized},
 }
 
 // Ended reports whether the status is final.

@@ -18,8 +18,8 @@ func TestStatus_MayIsTheTable(t *testing.T) {
 	allowed := map[ci.Status][]ci.Status{
 		"blocked": {"on_hold", "queued", "success", "canceled", "not_run", "unauthorized"},
 		"on_hold": {"success", "canceled", "not_run"},
-		"queued":  {"running", "success", "failed", "canceled", "timedout", "infrastructure_fail"},
-		"running": {"queued", "success", "failed", "canceled", "timedout", "infrastructure_fail"},
+		"queued":  {"running", "success", "failed", "canceled", "timedout", "infrastructure_fail", "unauthorized"},
+		"running": {"queued", "success", "failed", "canceled", "timedout", "infrastructure_fail", "unauthorized"},
 	}
 	for _, from := range allStatuses {
 		for _, to := range allStatuses {

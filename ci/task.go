@@ -113,6 +113,9 @@ type Work struct {
 	Environment []Var `json:"environment,omitempty"`
 	// SSHKeys are the project's keys.
 	SSHKeys []SSHKey `json:"ssh_keys,omitempty"`
+	// Refused says why the task may not run at all: the agent does nothing and
+	// finishes it as [Unauthorized].
+	Refused string `json:"refused,omitempty"`
 	// Upstream are the tasks of all jobs that this one requires, directly or
 	// not, in an order in which each stands behind those it requires itself.
 	Upstream []Upstream `json:"upstream,omitempty"`

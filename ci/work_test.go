@@ -32,8 +32,8 @@ func worker(t *testing.T, cfg ci.Config) (*memStore, *ci.Server, *ci.Workflow) {
 
 func TestServer_Work(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		secrets := func(_ context.Context, p ci.Project, _ ci.Pipeline, contexts []string) ([]ci.Var, []ci.SSHKey, error) {
-			return []ci.Var{{Name: "FROM", Value: fmt.Sprint(p.Slug, contexts), Secret: true}}, []ci.SSHKey{{Fingerprint: "SHA256:x"}}, nil
+		secrets := func(_ context.Context, n ci.Need) ([]ci.Var, []ci.SSHKey, error) {
+			return []ci.Var{{Name: "FROM", Value: fmt.Sprint(n.Project.Slug, n.Contexts, n.Job, n.Actor), Secret: true}}, []ci.SSHKey{{Fingerprint: "SHA256:x"}}, nil
 		}
 		_, s, w := worker(t, ci.Config{
 			Secrets: secrets,
@@ -50,7 +50,7 @@ func TestServer_Work(t *testing.T) {
 		require.Equal(t, w.Pipeline, work.Pipeline.ID)
 		require.Equal(t, "r1", work.Pipeline.Trigger.Revision)
 		require.Equal(t, shop, work.Project)
-		require.Equal(t, "local/acme/shop[deploy org]", work.Environment[0].Value)
+		require.Equal(t, "local/acme/shop[deploy org]dbob", work.Environment[0].Value)
 		require.Equal(t, "SHA256:x", work.SSHKeys[0].Fingerprint)
 		require.Equal(t, fmt.Sprintf("http://rondo/local/acme/shop/%d", d.Number), work.BuildURL)
 		require.Equal(t, d.Number-1, work.Previous)
@@ -84,7 +84,7 @@ func TestServer_WorkOfARerun(t *testing.T) {
 func TestServer_WorkRefused(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		leak := errors.New("vault is sealed")
-		m, s, w := worker(t, ci.Config{Secrets: func(context.Context, ci.Project, ci.Pipeline, []string) ([]ci.Var, []ci.SSHKey, error) {
+		m, s, w := worker(t, ci.Config{Secrets: func(context.Context, ci.Need) ([]ci.Var, []ci.SSHKey, error) {
 			return nil, nil, leak
 		}})
 		work := func(task ci.TaskID) error {

@@ -21,6 +21,9 @@ type Workflow struct {
 	// are attempts that a newer one has replaced, oldest first.
 	Jobs []Job `json:"jobs"`
 	Past []Job `json:"past,omitempty"`
+	// Setup says that it is the setup workflow of a pipeline, which finds out
+	// what the pipeline is to do.
+	Setup bool `json:"setup,omitempty"`
 	// RerunOf is the workflow that this one repeats.
 	RerunOf  WorkflowID `json:"rerun_of,omitempty"`
 	By       Actor      `json:"by,omitzero"`
@@ -160,7 +163,7 @@ func (w *Workflow) settle(j *Job, now time.Time) []Event {
 		kind = JobRequeued
 		j.Started = time.Time{}
 	default:
-		if j.Started.IsZero() && next != InfraFailed { // so short that its start was never told
+		if j.Started.IsZero() && next != InfraFailed && next != Unauthorized { // so short that its start was never told
 			j.Started, j.Status = j.began(now), Running
 			events = append(events, w.jobEvent(JobStarted, j, now))
 		}
@@ -293,6 +296,11 @@ func (w *Workflow) unblock(j *Job, byName map[string]*Job, now time.Time) (Event
 		w.move(j, Success, now)
 		return w.jobEvent(JobEnded, j, now), true
 	}
+	if j.Refused != "" {
+		j.Reason = j.Refused
+		w.move(j, Unauthorized, now)
+		return w.jobEvent(JobEnded, j, now), true
+	}
 	j.Status, j.Queued = Queued, now
 	j.Tasks = make([]TaskState, j.Parallelism)
 	for i := range j.Tasks {
@@ -348,7 +356,7 @@ func (w *Workflow) outcome() Status {
 		return OnHold
 	case canceled:
 		return Canceled
-	case unauthorized && bad:
+	case unauthorized:
 		return Unauthorized
 	case bad:
 		return Failed

@@ -21,7 +21,7 @@ func (s *Scheduler) Finish(ctx context.Context, l ci.Lease, r ci.Report) error {
 
 func (s *Scheduler) finish(ctx context.Context, l ci.Lease, r ci.Report) error {
 	switch r.Status {
-	case ci.Success, ci.Failed, ci.Canceled, ci.TimedOut, ci.InfraFailed:
+	case ci.Success, ci.Failed, ci.Canceled, ci.TimedOut, ci.InfraFailed, ci.Unauthorized:
 	default:
 		return fmt.Errorf("a task cannot end as %q: %w", r.Status, ci.ErrInvalid)
 	}

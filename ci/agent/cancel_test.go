@@ -198,6 +198,18 @@ func TestCanceledBeforeItBegan(t *testing.T) {
 	require.Len(t, s.Steps(w.Lease.Task), 1)
 }
 
+// Work that the server refuses runs nothing, not even the first step.
+func TestRefusedWork(t *testing.T) {
+	t.Parallel()
+	s := new(agenttest.Server)
+	w := agenttest.Work(agenttest.Run("echo never"))
+	w.Refused = "context deploy is not for mallory"
+	r := run(t, s, w)
+	require.Equal(t, ci.Unauthorized, r.Status)
+	require.Equal(t, w.Refused, r.Reason)
+	require.Empty(t, s.Steps(w.Lease.Task))
+}
+
 // TestHelperAgent is not a test: it is the agent process of the tests below.
 func TestHelperAgent(t *testing.T) {
 	if os.Getenv("HELPER_COMMAND") == "" {

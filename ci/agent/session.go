@@ -81,7 +81,9 @@ func (s *session) run(ctx context.Context, cancel context.CancelCauseFunc) (ci.R
 	})
 	defer unhook()
 
-	if p, ok := s.open(ctx); ok {
+	if s.work.Refused != "" {
+		s.verdict = verdict{ci.Unauthorized, s.work.Refused}
+	} else if p, ok := s.open(ctx); ok {
 		// Removing files may take a while; nobody need wait for that to learn
 		// the outcome.
 		defer func() {

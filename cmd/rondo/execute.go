@@ -108,7 +108,7 @@ func newExecution(o *offline, vars []ci.Var) (*execution, error) {
 		}),
 		Start: x.agents(), Key: key,
 	}, engine.Config{
-		Server: ci.Config{Secrets: func(context.Context, ci.Project, ci.Pipeline, []string) ([]ci.Var, []ci.SSHKey, error) {
+		Server: ci.Config{Secrets: func(context.Context, ci.Need) ([]ci.Var, []ci.SSHKey, error) {
 			return vars, nil, nil
 		}},
 		Cluster: local.Config{Dir: filepath.Join(scratch, "agents")},

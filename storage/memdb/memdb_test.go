@@ -17,6 +17,10 @@ func TestStore(t *testing.T) {
 	citest.TestStore(t, func(*testing.T) ci.Store { return memdb.New() })
 }
 
+func TestDocs(t *testing.T) {
+	citest.TestDocs(t, func(*testing.T) ci.Docs { return memdb.New() })
+}
+
 func TestRecords(t *testing.T) {
 	citest.TestRecords(t, func(*testing.T) (ci.Store, ci.Records, citest.Backlog) {
 		db := memdb.New()

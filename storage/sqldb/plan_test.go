@@ -38,6 +38,7 @@ func TestP21b_NoScans(t *testing.T) {
 		return db
 	}
 	t.Run("store", func(t *testing.T) { citest.TestStore(t, func(t *testing.T) ci.Store { return open(t) }) })
+	t.Run("docs", func(t *testing.T) { citest.TestDocs(t, func(t *testing.T) ci.Docs { return open(t) }) })
 	t.Run("records", func(t *testing.T) {
 		citest.TestRecords(t, func(t *testing.T) (ci.Store, ci.Records, citest.Backlog) {
 			db := open(t)

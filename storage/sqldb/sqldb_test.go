@@ -32,6 +32,10 @@ func TestStore(t *testing.T) {
 	citest.TestStore(t, func(t *testing.T) ci.Store { return open(t, sqldb.Config{}) })
 }
 
+func TestDocs(t *testing.T) {
+	citest.TestDocs(t, func(t *testing.T) ci.Docs { return open(t, sqldb.Config{}) })
+}
+
 func TestRecords(t *testing.T) {
 	citest.TestRecords(t, func(t *testing.T) (ci.Store, ci.Records, citest.Backlog) {
 		db := open(t, sqldb.Config{})

@@ -25,7 +25,7 @@ const maxReason = 2000
 // error) or stale.
 func (d *Door) Finish(ctx context.Context, l ci.Lease, r ci.Report) error {
 	switch r.Status {
-	case ci.Success, ci.Failed, ci.Canceled, ci.TimedOut, ci.InfraFailed:
+	case ci.Success, ci.Failed, ci.Canceled, ci.TimedOut, ci.InfraFailed, ci.Unauthorized:
 	default:
 		return fmt.Errorf("finish task %s as %q: not an outcome: %w", l.Task, r.Status, ci.ErrInvalid)
 	}
