@@ -38,10 +38,10 @@ func newConsole(out *os.File, asJSON bool, s *devServer) *console {
 func (c *console) started() {
 	s := c.server
 	if c.json {
-		c.print(map[string]string{"url": s.url(), "token": s.access.token})
+		c.print(map[string]string{"url": s.url, "token": s.access.token})
 		return
 	}
-	page := s.url()
+	page := s.url
 	if !s.access.local {
 		page += "/login?token=" + s.access.token
 	}
@@ -105,7 +105,7 @@ func (c *console) line(ctx context.Context, e ci.Event) string {
 		c.begun[e.Job] = e.Time
 		return fmt.Sprintf("%s %s", c.mark(ci.Running), what)
 	case ci.JobHeld:
-		return fmt.Sprintf("%s %s waits for approval: %s/workflows/%s", c.mark(ci.OnHold), what, c.server.url(), e.Workflow)
+		return fmt.Sprintf("%s %s waits for approval: %s/workflows/%s", c.mark(ci.OnHold), what, c.server.url, e.Workflow)
 	case ci.JobRequeued:
 		return fmt.Sprintf("%s %s waits again: %s", c.mark(ci.Queued), what, e.Reason)
 	case ci.JobEnded:

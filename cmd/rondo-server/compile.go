@@ -1,0 +1,71 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/rondo-ci/rondo/ci"
+	"github.com/rondo-ci/rondo/ci/config"
+	"github.com/rondo-ci/rondo/cmd/internal/engine"
+)
+
+// code is where the code of projects is: the code host.
+type code interface {
+	// File returns a file at a commit. One that is not there is
+	// ci.ErrNotFound.
+	File(ctx context.Context, p ci.Project, revision, path string) ([]byte, error)
+	// Resolve returns a trigger for the newest commit of a branch, or for a
+	// tag. Both empty are the default branch.
+	Resolve(ctx context.Context, p ci.Project, branch, tag string) (ci.Trigger, error)
+}
+
+// A compiler fetches configurations and compiles them.
+type compiler struct {
+	code  code
+	orbs  func() config.Orbs // nil for none
+	cache config.Cache
+}
+
+// compile compiles the configuration of the pipeline's commit, or what a setup
+// workflow has continued it with.
+func (c *compiler) compile(ctx context.Context, project ci.Project, p ci.Pipeline) (ci.Plan, error) {
+	options := config.Options{
+		Parameters: p.Trigger.Parameters, Values: engine.Values(project, p), Schedule: p.Trigger.Schedule,
+		Cache: &c.cache,
+	}
+	if c.orbs != nil {
+		options.Orbs = c.orbs()
+	}
+	if p.Plan != nil && p.Plan.Continuation != nil {
+		options.File, options.Continued = "the continuation", true
+		return config.Compile(ctx, []byte(p.Plan.Continuation.Source), options)
+	}
+	source, err := c.code.File(ctx, project, p.Trigger.Revision, engine.ConfigFile)
+	if errors.Is(err, ci.ErrNotFound) {
+		return ci.Plan{}, fmt.Errorf("no configuration: commit %.12s has no %s: %w", p.Trigger.Revision, engine.ConfigFile, err)
+	}
+	if err != nil {
+		return ci.Plan{}, err
+	}
+	return config.Compile(ctx, source, options)
+}
+
+// checkParameters refuses parameters that the configuration does not take, so
+// that who sent them learns it at once. Other mistakes are the pipeline's.
+func (c *compiler) checkParameters(ctx context.Context, project ci.Project, t ci.Trigger) error {
+	if len(t.Parameters) == 0 {
+		return nil
+	}
+	with := ci.Pipeline{ID: ci.PipelineID(ci.NewID()), Number: 1, Trigger: t}
+	_, err := c.compile(ctx, project, with)
+	if !errors.Is(err, ci.ErrInvalid) {
+		return nil
+	}
+	without := with
+	without.Trigger.Parameters = nil
+	if _, e := c.compile(ctx, project, without); e != nil {
+		return nil
+	}
+	return fmt.Errorf("parameters: %w", err)
+}

@@ -1,0 +1,243 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"github.com/rondo-ci/rondo/ci"
+	"github.com/rondo-ci/rondo/ci/agent/host"
+	"github.com/rondo-ci/rondo/ci/api"
+	"github.com/rondo-ci/rondo/ci/api/door"
+	"github.com/rondo-ci/rondo/ci/web"
+	"github.com/rondo-ci/rondo/cmd/internal/datadir"
+	"github.com/rondo-ci/rondo/cmd/internal/engine"
+	cluster "github.com/rondo-ci/rondo/scheduler/local"
+	"github.com/rondo-ci/rondo/storage"
+	"github.com/rondo-ci/rondo/storage/sqldb"
+	"golang.org/x/sync/errgroup"
+)
+
+// stopTime is how long running jobs get to end when the server stops.
+const stopTime = 20 * time.Second
+
+// An installation is all the rooms of Rondo in one process, over one data
+// folder. What code it builds, and who may ask for it, is said by the command
+// that makes it.
+type installation struct {
+	log    *slog.Logger
+	folder *datadir.Folder
+	code   code
+	page   net.Listener
+	url    string // of the page, without a slash at the end
+	access access
+
+	db     *sqldb.DB
+	logs   *storage.Logs
+	agents net.Listener
+	key    door.Key
+	engine *engine.Engine
+	compiler
+}
+
+// open opens everything that can fail, before anything runs. log, folder,
+// page and code are set before; close is called after, also when open fails.
+func (in *installation) open(ctx context.Context) error {
+	key, err := in.folder.Secret("agent.key", "")
+	if err != nil {
+		return err
+	}
+	in.key = door.Key(key)
+	socket, err := in.folder.Socket("agents.sock")
+	if err != nil {
+		return err
+	}
+	if in.agents, err = listenUnix(socket); err != nil {
+		return err
+	}
+	if in.db, err = sqldb.Open(ctx, in.folder.Join("rondo.db"), sqldb.Config{Log: in.log}); err != nil {
+		return err
+	}
+	bucket, err := storage.OpenDir(in.folder.Join("files"))
+	if err != nil {
+		return err
+	}
+	if in.logs, err = storage.OpenLogs(in.folder.Join("logs"), storage.LogsConfig{Bucket: bucket, Log: in.log}); err != nil {
+		return err
+	}
+	if err := cleanWorkDirs(in.folder.Join("work")); err != nil {
+		in.log.Warn("files of earlier jobs are left", "err", err)
+	}
+	self, err := os.Executable()
+	if err != nil {
+		return err
+	}
+	in.compiler.code = in.code
+	in.engine = engine.New(engine.Parts{
+		DB: in.db, Backlog: in.db.Backlog(), Logs: in.logs,
+		Files:    storage.NewFiles(bucket, storage.FilesConfig{Log: in.log}),
+		Compiler: ci.CompilerFunc(in.compile), Key: in.key,
+		Start: cluster.Exec([]string{self, "agent", "--door", "unix:" + in.agents.Addr().String(), "--dir", in.folder.Join("work")}, agentEnvironment()),
+	}, engine.Config{
+		Log:     in.log,
+		Server:  ci.Config{JobURL: in.jobURL},
+		Cluster: cluster.Config{Dir: in.folder.Join("agents"), Sweep: in.sweep},
+	})
+	return nil
+}
+
+// listenUnix opens a socket for agents that only this user may use. What an
+// earlier server left in its place is removed; the lock of the data folder
+// says that none is running.
+func listenUnix(path string) (net.Listener, error) {
+	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return nil, fmt.Errorf("listen for agents: %w", err)
+	}
+	l, err := net.Listen("unix", path)
+	if err != nil {
+		return nil, fmt.Errorf("listen for agents: %w", err)
+	}
+	if err := os.Chmod(path, 0o600); err != nil {
+		return nil, fmt.Errorf("listen for agents: %w", err)
+	}
+	return l, nil
+}
+
+// sweep kills what a dead agent has left behind, removes its files and closes
+// its log, so that whoever watches it learns that there is no more.
+func (in *installation) sweep(task ci.TaskID, epoch int64) {
+	mark := host.Mark(task, epoch)
+	host.Sweep(func(m string) bool { return m == mark })
+	err := errors.Join(in.logs.End(context.Background(), task, epoch), cleanWorkDirs(in.folder.Join("work")))
+	if err != nil {
+		in.log.Error("clean up after dead agent", "task", task, "lease", epoch, "err", err)
+	}
+}
+
+// agentEnvironment is what agents see of this process's environment: what jobs
+// need, and nothing that a job could read from its agent's. (The test binary
+// needs its mark.)
+func agentEnvironment() []string {
+	var env []string
+	for _, name := range append(host.Passed(), "HOME", "SSH_AUTH_SOCK", "RONDO_TEST_MAIN") {
+		if v, ok := os.LookupEnv(name); ok {
+			env = append(env, name+"="+v)
+		}
+	}
+	return env
+}
+
+func (in *installation) jobURL(p ci.Project, number int64) string {
+	return in.url + web.JobPath(p, number)
+}
+
+// handler serves the pages and the API.
+func (in *installation) handler() http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /login", in.access.login)
+	mux.Handle("/api/v2/", api.New(in.engine.Server, in.db, in.logs, in.engine.Files, api.Config{
+		Log: in.log, URL: in.url, Auth: in.access.api, Trigger: in.trigger, JobURL: in.jobURL,
+	}))
+	mux.Handle("/", web.New(in.engine.Server, in.db, web.Config{
+		Logs: in.logs, Artifacts: in.engine.Files, Explain: in.engine.Scheduler.Explain,
+		Authorize: in.access.page, Retrigger: in.retrigger, Log: in.log, Version: version,
+	}))
+	return mux
+}
+
+// retrigger runs a pipeline for the newest commit of a branch.
+func (in *installation) retrigger(ctx context.Context, p ci.Project, branch string, by ci.Actor) (ci.Pipeline, error) {
+	return in.trigger(ctx, ci.Trigger{Project: p.ID, Branch: branch, Source: ci.SourceAPI, Actor: by})
+}
+
+// trigger completes a trigger that names a branch or tag and starts it.
+func (in *installation) trigger(ctx context.Context, t ci.Trigger) (ci.Pipeline, error) {
+	project, err := in.db.Project(ctx, t.Project)
+	if err != nil {
+		return ci.Pipeline{}, err
+	}
+	full, err := in.code.Resolve(ctx, project, t.Branch, t.Tag)
+	if err != nil {
+		return ci.Pipeline{}, err
+	}
+	full.Project, full.Key, full.Source, full.Actor = project.ID, t.Key, t.Source, t.Actor
+	full.Parameters, full.Schedule = t.Parameters, t.Schedule
+	if err := in.checkParameters(ctx, project, full); err != nil {
+		return ci.Pipeline{}, err
+	}
+	return in.engine.Server.Trigger(ctx, full)
+}
+
+// run runs all parts, and with them follow and watch, which end with their
+// contexts. When ctx ends, watch is ended and the jobs that run are stopped in
+// order, and then the rest.
+func (in *installation) run(ctx context.Context, watch, follow func(context.Context) error, stopping func()) error {
+	work, stop := context.WithCancel(context.WithoutCancel(ctx))
+	defer stop()
+	g, work := errgroup.WithContext(work)
+	g.Go(func() error { return in.engine.Run(work) })
+	g.Go(func() error { return in.db.Watch(work) })
+	g.Go(func() error { return serve(work, in.agents, door.Handler(in.engine.Door, in.key.Valid)) })
+	g.Go(func() error { return serve(work, in.page, in.handler()) })
+	g.Go(func() error { return follow(work) })
+	g.Go(func() error {
+		watching, cancel := context.WithCancel(ctx)
+		defer cancel()
+		defer context.AfterFunc(work, cancel)()
+		return watch(watching)
+	})
+	g.Go(func() error {
+		select {
+		case <-work.Done(): // a part has failed
+			return nil
+		case <-ctx.Done():
+		}
+		endAtNextSignal()
+		stopping()
+		orderly, cancel := context.WithTimeout(work, stopTime)
+		defer cancel()
+		err := in.engine.Scheduler.Interrupt(orderly, "the server was stopped")
+		stop()
+		return err
+	})
+	err := g.Wait()
+	if errors.Is(err, context.Canceled) && ctx.Err() != nil {
+		return nil
+	}
+	return err
+}
+
+// endAtNextSignal makes the next signal end the process at once, also where it
+// was started with signals ignored, as shells start what runs in background.
+func endAtNextSignal() {
+	again := make(chan os.Signal, 1)
+	signal.Notify(again, os.Interrupt, syscall.SIGTERM)
+	go func() {
+		<-again
+		os.Exit(130)
+	}()
+}
+
+// close closes what open opened.
+func (in *installation) close() {
+	for _, l := range []net.Listener{in.page, in.agents} {
+		if l != nil {
+			_ = l.Close()
+		}
+	}
+	if in.logs != nil {
+		_ = in.logs.Close()
+	}
+	if in.db != nil {
+		if err := in.db.Close(); err != nil {
+			in.log.Error("close database", "err", err)
+		}
+	}
+}
