@@ -127,7 +127,7 @@ func (c *console) ended(e ci.Event, what string) string {
 		text += ": " + e.Reason
 	}
 	if e.Status.Bad() && e.Number > 0 {
-		text += "\n            " + c.server.jobURL(c.server.project, e.Number)
+		text += "\n            " + c.server.jobURL(c.server.project.project, e.Number)
 	}
 	return text
 }

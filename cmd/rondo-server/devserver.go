@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -19,9 +18,7 @@ import (
 type devServer struct {
 	installation
 	repo    *local.Repo
-	project ci.Project
-	head    ci.Trigger        // at the start
-	refs    map[string]string // at the start
+	project *localProject
 }
 
 // dev runs the server until ctx ends.
@@ -45,12 +42,11 @@ func dev(ctx context.Context, f devFlags) error {
 		return err
 	}
 	defer folder.Close()
-	s := &devServer{repo: repo, project: repo.Project()}
-	s.folder, s.code = folder, oneRepo{repo}
+	s := &devServer{repo: repo}
+	s.folder = folder
 	if f.orbs != "" { // a new list each time: orbs may be added while the server runs
 		s.orbs = func() config.Orbs { return orb.Folder(f.orbs) }
 	}
-	s.project.AutoCancel, s.project.Followed = f.autoCancel, true
 	s.log = slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
 	defer s.close()
 	if err := s.open(ctx, f); err != nil {
@@ -62,7 +58,8 @@ func dev(ctx context.Context, f devFlags) error {
 	}
 	show := newConsole(os.Stdout, f.json, s)
 	show.started()
-	return s.run(ctx, s.watch, func(ctx context.Context) error { return show.follow(ctx, after) }, show.stopping)
+	s.parts = append(s.parts, func(ctx context.Context) error { return show.follow(ctx, after) })
+	return s.run(ctx, s.project.watch, show.stopping)
 }
 
 // open opens everything that can fail, before anything runs.
@@ -75,44 +72,16 @@ func (s *devServer) open(ctx context.Context, f devFlags) (err error) {
 		return err
 	}
 	s.url, s.access = pageURL(s.page.Addr()), newAccess(token, s.page.Addr())
+	code := folders{}
+	s.code = code
 	if err := s.installation.open(ctx); err != nil {
 		return err
 	}
-	if err := s.register(ctx); err != nil {
-		return err
+	s.project, err = newLocalProject(ctx, &s.installation, s.repo, s.folder.Join("refs.json"), ci.Settings{AutoCancel: f.autoCancel})
+	if err == nil {
+		code[s.project.project.ID] = s.repo
 	}
-	return s.look(ctx)
-}
-
-// register writes the project, under the identity that its slug has already.
-func (s *devServer) register(ctx context.Context) error {
-	autoCancel := s.project.AutoCancel
-	known, err := s.db.ProjectBySlug(ctx, s.project.Slug)
-	switch {
-	case err == nil:
-		s.project.ID, s.project.Settings = known.ID, known.Settings
-		s.project.AutoCancel = autoCancel || known.AutoCancel
-	case !errors.Is(err, ci.ErrNotFound):
-		return err
-	}
-	return s.db.PutProject(ctx, s.project)
-}
-
-// oneRepo is a code host with one repository.
-type oneRepo struct{ repo *local.Repo }
-
-func (r oneRepo) File(ctx context.Context, _ ci.Project, revision, path string) ([]byte, error) {
-	return r.repo.File(ctx, revision, path)
-}
-
-func (r oneRepo) Resolve(ctx context.Context, p ci.Project, branch, tag string) (ci.Trigger, error) {
-	switch {
-	case tag != "":
-		return r.repo.Trigger(ctx, "refs/tags/"+tag)
-	case branch == "":
-		branch = p.DefaultBranch
-	}
-	return r.repo.Trigger(ctx, "refs/heads/"+branch)
+	return err
 }
 
 // pageURL is the address of the page that listens there, for this machine

@@ -38,6 +38,8 @@ type installation struct {
 	page   net.Listener
 	url    string // of the page, without a slash at the end
 	access access
+	// parts run beside the rooms, until all is to end.
+	parts []func(context.Context) error
 
 	db     *sqldb.DB
 	logs   *storage.Logs
@@ -175,10 +177,10 @@ func (in *installation) trigger(ctx context.Context, t ci.Trigger) (ci.Pipeline,
 	return in.engine.Server.Trigger(ctx, full)
 }
 
-// run runs all parts, and with them follow and watch, which end with their
-// contexts. When ctx ends, watch is ended and the jobs that run are stopped in
-// order, and then the rest.
-func (in *installation) run(ctx context.Context, watch, follow func(context.Context) error, stopping func()) error {
+// run runs all rooms and parts, and watch, which brings new work. When ctx
+// ends, watch is ended and the jobs that run are stopped in order, and then
+// the rest.
+func (in *installation) run(ctx context.Context, watch func(context.Context) error, stopping func()) error {
 	work, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
 	g, work := errgroup.WithContext(work)
@@ -186,7 +188,9 @@ func (in *installation) run(ctx context.Context, watch, follow func(context.Cont
 	g.Go(func() error { return in.db.Watch(work) })
 	g.Go(func() error { return serve(work, in.agents, door.Handler(in.engine.Door, in.key.Valid)) })
 	g.Go(func() error { return serve(work, in.page, in.handler()) })
-	g.Go(func() error { return follow(work) })
+	for _, part := range in.parts {
+		g.Go(func() error { return part(work) })
+	}
 	g.Go(func() error {
 		watching, cancel := context.WithCancel(ctx)
 		defer cancel()

@@ -41,7 +41,8 @@ To try it, stand in a git repository and run
   rondo-server dev
 
 It builds every commit of that repository on this machine, with nothing else
-to install, and prints the address of its page.`,
+to install, and prints the address of its page. For a team with a code host,
+see rondo-server serve --help.`,
 		Version:       version,
 		SilenceUsage:  true,
 		SilenceErrors: true,
@@ -49,7 +50,7 @@ to install, and prints the address of its page.`,
 		PersistentPreRun: func(*cobra.Command, []string) { understood = true },
 	}
 	root.SetArgs(args)
-	root.AddCommand(devCommand(), agentCommand())
+	root.AddCommand(devCommand(), serveCommand(), agentCommand())
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return usageError{fmt.Errorf("%w\nSee '%s --help'", err, cmd.CommandPath())}
 	})

@@ -1,0 +1,166 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/rondo-ci/rondo/ci"
+	"github.com/rondo-ci/rondo/ci/forge/local"
+)
+
+// A localProject is a git folder of this machine whose new commits are built.
+type localProject struct {
+	in      *installation
+	repo    *local.Repo
+	project ci.Project
+	file    string            // where the known branches are kept
+	head    ci.Trigger        // at the start
+	refs    map[string]string // at the start
+}
+
+// newLocalProject opens the project of a folder in an installation that is
+// open.
+func newLocalProject(ctx context.Context, in *installation, repo *local.Repo, file string, settings ci.Settings) (*localProject, error) {
+	l := &localProject{in: in, repo: repo, project: repo.Project(), file: file}
+	l.project.Settings, l.project.Followed = settings, true
+	if err := l.register(ctx); err != nil {
+		return nil, err
+	}
+	return l, l.look(ctx)
+}
+
+// register writes the project, under the identity that its slug has already.
+func (l *localProject) register(ctx context.Context) error {
+	autoCancel := l.project.AutoCancel
+	known, err := l.in.db.ProjectBySlug(ctx, l.project.Slug)
+	switch {
+	case err == nil:
+		l.project.ID, l.project.Settings = known.ID, known.Settings
+		l.project.AutoCancel = autoCancel || known.AutoCancel
+	case !errors.Is(err, ci.ErrNotFound):
+		return err
+	}
+	return l.in.db.PutProject(ctx, l.project)
+}
+
+// look notes what HEAD and all branches are, before the server says that it is
+// there: whatever is committed from then on is new.
+func (l *localProject) look(ctx context.Context) (err error) {
+	if l.refs, err = l.repo.Refs(ctx); err != nil {
+		return err
+	}
+	l.head, err = l.repo.Trigger(ctx, "HEAD")
+	if errors.Is(err, ci.ErrNotFound) {
+		return nil // no commit yet
+	}
+	if l.head.Branch == "HEAD" { // none is checked out, and HEAD is no name for one
+		l.head.Branch = "detached"
+	}
+	return err
+}
+
+// watch triggers a pipeline for HEAD and then for whatever is new, until ctx
+// ends.
+func (l *localProject) watch(ctx context.Context) error {
+	known, err := loadRefs(l.file, l.refs, l.head.Revision)
+	if err != nil {
+		return err
+	}
+	if l.head.Key != "" {
+		if err := l.consider(ctx, l.head, known); err != nil {
+			return err
+		}
+	} else {
+		l.in.log.Warn("the repository has no commit yet, waiting for the first one", "repo", l.repo.Dir())
+	}
+	seen := func(ref, revision string) bool { return known.seen[ref] == revision }
+	for t, err := range l.repo.Watch(ctx, 0, seen) {
+		if ctx.Err() != nil {
+			return nil
+		}
+		if err != nil {
+			l.in.log.Warn("watch repository", "err", err)
+			continue
+		}
+		if err := l.consider(ctx, t, known); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// consider triggers a pipeline, unless the trigger is about a new branch at a
+// commit that has been built.
+func (l *localProject) consider(ctx context.Context, t ci.Trigger, known *refs) error {
+	if known.isNew(t) {
+		if known.stands(t) {
+			return known.saw(t)
+		}
+		if built, err := l.built(ctx, t); err != nil {
+			return err
+		} else if built {
+			return known.saw(t)
+		}
+	}
+	l.accept(ctx, t, known)
+	return nil
+}
+
+// built reports whether one of the newest pipelines is of the trigger's commit,
+// on another branch.
+func (l *localProject) built(ctx context.Context, t ci.Trigger) (bool, error) {
+	for p, err := range l.in.db.Pipelines(ctx, ci.Query{Project: l.project.ID, Limit: 100}) {
+		if err != nil {
+			return false, fmt.Errorf("look for pipelines of commit %.12s: %w", t.Revision, err)
+		}
+		if p.Trigger.Revision == t.Revision && p.Trigger.Branch != t.Branch {
+			return true, nil
+		}
+	}
+	return false, nil
+}
+
+// accept triggers a pipeline, again and again until the database takes it.
+func (l *localProject) accept(ctx context.Context, t ci.Trigger, known *refs) {
+	t.Project = l.project.ID
+	for ctx.Err() == nil {
+		_, err := l.in.engine.Server.Trigger(ctx, t)
+		if err == nil {
+			if err := known.saw(t); err != nil {
+				l.in.log.Warn("note branch", "err", err)
+			}
+			return
+		}
+		l.in.log.Error("trigger pipeline, will try again", "ref", t.Key, "err", err)
+		select {
+		case <-ctx.Done():
+		case <-time.After(time.Second):
+		}
+	}
+}
+
+// folders is a code host with git folders of this machine, by project.
+type folders map[ci.ProjectID]*local.Repo
+
+func (f folders) File(ctx context.Context, p ci.Project, revision, path string) ([]byte, error) {
+	repo := f[p.ID]
+	if repo == nil {
+		return nil, fmt.Errorf("project %s is no folder that this server builds: %w", p.Slug, ci.ErrNotFound)
+	}
+	return repo.File(ctx, revision, path)
+}
+
+func (f folders) Resolve(ctx context.Context, p ci.Project, branch, tag string) (ci.Trigger, error) {
+	repo := f[p.ID]
+	switch {
+	case repo == nil:
+		return ci.Trigger{}, fmt.Errorf("project %s is no folder that this server builds: %w", p.Slug, ci.ErrNotFound)
+	case tag != "":
+		return repo.Trigger(ctx, "refs/tags/"+tag)
+	case branch == "":
+		branch = p.DefaultBranch
+	}
+	return repo.Trigger(ctx, "refs/heads/"+branch)
+}

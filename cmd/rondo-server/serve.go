@@ -1,0 +1,170 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+
+	"github.com/rondo-ci/rondo/ci"
+	"github.com/rondo-ci/rondo/ci/api/door"
+	"github.com/rondo-ci/rondo/ci/config"
+	"github.com/rondo-ci/rondo/ci/config/orb"
+	"github.com/rondo-ci/rondo/ci/forge/local"
+	"github.com/rondo-ci/rondo/cmd/internal/datadir"
+	"github.com/spf13/cobra"
+	"golang.org/x/sync/errgroup"
+)
+
+func serveCommand() *cobra.Command {
+	var file string
+	var check bool
+	cmd := &cobra.Command{
+		Use:   "serve",
+		Short: "Run the server of a team, for many repositories",
+		Long: `Serve runs the server that a team's code host and browsers talk to. What it is
+told stands in a file of settings:
+
+  url: https://ci.example.com        # how people and the code host reach it
+  listen: 0.0.0.0:8080               # pages and API; put a TLS proxy before it
+  agents: 127.0.0.1:8585             # the door of agents
+  data: /var/lib/rondo               # all state
+  log: json                          # or text
+
+  github:
+    host: https://github.example.com # leave out for github.com
+    token: file:/etc/rondo/github-token
+    webhook_secret: env:RONDO_WEBHOOK_SECRET
+    status_prefix: ci/circleci       # of commit statuses
+    ca: /etc/rondo/ca.pem            # certificates that github.host is checked with
+
+  folders: [/srv/git/shop.git]       # git folders of this machine, built too
+  orbs: /etc/rondo/orbs              # orbs besides those published to the server
+
+  secrets:                           # what encrypts contexts and variables: one of
+    passphrase: file:/etc/rondo/passphrase
+    # key: /etc/rondo/secrets.key    # 32 bytes, outside of data
+    # vault: {address: https://vault:8200, token: "env:VAULT_TOKEN", key: rondo}
+
+  webhooks:
+    allow: [10.0.0.0/8]              # private networks that webhooks may reach
+
+Secrets never stand in the file: env:NAME reads the environment, file:PATH a
+file. The token for API and pages is in the file token of the data folder.
+
+SIGTERM stops the server in order: jobs that run are stopped, and run again
+after the next start.`,
+		Example: `  rondo-server serve --config /etc/rondo/rondo.yml
+  rondo-server serve --config rondo.yml --check`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			s, err := loadSettings(file)
+			if err != nil {
+				return usageError{err}
+			}
+			if check {
+				_, err := fmt.Fprintf(cmd.OutOrStdout(), "%s: the settings are good\n", file)
+				return err
+			}
+			return serveTeam(cmd.Context(), s)
+		},
+	}
+	cmd.Flags().StringVarP(&file, "config", "c", "rondo.yml", "the file of settings")
+	cmd.Flags().BoolVar(&check, "check", false, "only check the settings")
+	return cmd
+}
+
+// teamServer is the server of a team.
+type teamServer struct {
+	installation
+	settings  settings
+	agentDoor net.Listener
+	folders   []*localProject
+}
+
+// serveTeam runs the server until ctx ends.
+func serveTeam(ctx context.Context, set settings) error {
+	keepPrivate()
+	folder, err := datadir.Open(set.Data)
+	if err != nil {
+		return err
+	}
+	defer folder.Close()
+	s := &teamServer{settings: set}
+	s.folder, s.url, s.log = folder, set.URL, newLog(set.Log)
+	if set.Orbs != "" {
+		s.orbs = func() config.Orbs { return orb.Folder(set.Orbs) }
+	}
+	defer func() {
+		if s.agentDoor != nil {
+			_ = s.agentDoor.Close()
+		}
+		s.close()
+	}()
+	if err := s.open(ctx); err != nil {
+		return err
+	}
+	s.log.Info("ready", "url", s.url, "listen", s.page.Addr().String(), "agents", s.agentDoor.Addr().String(), "data", folder.Path)
+	s.parts = append(s.parts, func(ctx context.Context) error {
+		return serve(ctx, s.agentDoor, door.Handler(s.engine.Door, s.key.Valid))
+	})
+	return s.run(ctx, s.watch, func() {
+		s.log.Info("stopping: jobs that run are stopped and run again after the next start")
+	})
+}
+
+func newLog(format string) *slog.Logger {
+	if format == "json" {
+		return slog.New(slog.NewJSONHandler(os.Stderr, nil))
+	}
+	return slog.New(slog.NewTextHandler(os.Stderr, nil))
+}
+
+// open opens everything that can fail, before anything runs.
+func (s *teamServer) open(ctx context.Context) error {
+	token, err := s.folder.Secret("token", "rondo_")
+	if err != nil {
+		return err
+	}
+	if s.page, err = listen(s.settings.Listen); err != nil {
+		return err
+	}
+	if s.agentDoor, err = listen(s.settings.Agents); err != nil {
+		return err
+	}
+	s.access = access{token: token} // a proxy stands before it: no address is trusted
+	folders := folders{}
+	s.code = folders
+	if err := s.installation.open(ctx); err != nil {
+		return err
+	}
+	for _, path := range s.settings.Folders {
+		repo, err := local.Open(ctx, path)
+		if err != nil {
+			return fmt.Errorf("folders: %w", err)
+		}
+		name := repo.Project().ID
+		l, err := newLocalProject(ctx, &s.installation, repo, s.folder.Join("refs-"+filepath.Base(string(name))+".json"), ci.Settings{})
+		if err != nil {
+			return fmt.Errorf("folders: %s: %w", path, err)
+		}
+		folders[l.project.ID] = repo
+		s.folders = append(s.folders, l)
+	}
+	return nil
+}
+
+// watch waits for what is new in the folders, until ctx ends.
+func (s *teamServer) watch(ctx context.Context) error {
+	g, ctx := errgroup.WithContext(ctx)
+	for _, l := range s.folders {
+		g.Go(func() error { return l.watch(ctx) })
+	}
+	if err := g.Wait(); err != nil && !errors.Is(err, context.Canceled) {
+		return err
+	}
+	return nil
+}

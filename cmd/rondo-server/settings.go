@@ -1,0 +1,204 @@
+package main
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/netip"
+	"net/url"
+	"os"
+	"regexp"
+	"strings"
+
+	"go.yaml.in/yaml/v3"
+)
+
+// settings are what the file of "rondo-server serve" says.
+type settings struct {
+	// URL is how people and code hosts reach the server.
+	URL string `yaml:"url"`
+	// Listen is the address of pages and API, Agents that of the agents' door.
+	Listen string `yaml:"listen"`
+	Agents string `yaml:"agents"`
+	// Data is the folder of all state.
+	Data string `yaml:"data"`
+	// Log is "text" or "json".
+	Log string `yaml:"log"`
+	// Orbs is a folder of orbs besides the registry.
+	Orbs string `yaml:"orbs"`
+	// Folders are git folders of this machine whose new commits are built.
+	Folders  []string         `yaml:"folders"`
+	GitHub   *githubSettings  `yaml:"github"`
+	Secrets  secretsSettings  `yaml:"secrets"`
+	Webhooks webhooksSettings `yaml:"webhooks"`
+}
+
+// githubSettings say how to reach GitHub, or a GitHub Enterprise of one's own.
+type githubSettings struct {
+	Host          string    `yaml:"host"` // "" is https://github.com
+	Token         secretRef `yaml:"token"`
+	WebhookSecret secretRef `yaml:"webhook_secret"`
+	StatusPrefix  string    `yaml:"status_prefix"`
+	CA            string    `yaml:"ca"` // file of certificates in PEM
+}
+
+// secretsSettings say what protects stored secrets: one of the three.
+type secretsSettings struct {
+	Passphrase secretRef      `yaml:"passphrase"`
+	Key        string         `yaml:"key"` // file of 32 bytes, outside of data
+	Vault      *vaultSettings `yaml:"vault"`
+}
+
+// vaultSettings name a transit key of a Vault.
+type vaultSettings struct {
+	Address string    `yaml:"address"`
+	Token   secretRef `yaml:"token"`
+	Mount   string    `yaml:"mount"` // "" is transit
+	Key     string    `yaml:"key"`   // "" is rondo
+	CA      string    `yaml:"ca"`
+}
+
+// webhooksSettings say where outbound webhooks may go besides public
+// addresses.
+type webhooksSettings struct {
+	Allow []netip.Prefix `yaml:"-"`
+	Nets  []string       `yaml:"allow"`
+}
+
+// A secretRef says where a secret is, so that the file of settings holds none:
+// env:NAME or file:PATH.
+type secretRef string
+
+// read returns the secret, without the line's end.
+func (r secretRef) read() (string, error) {
+	kind, name, _ := strings.Cut(string(r), ":")
+	var value string
+	switch kind {
+	case "env":
+		value = os.Getenv(name)
+		if value == "" {
+			return "", fmt.Errorf("the environment variable %s is empty", name)
+		}
+	case "file":
+		text, err := os.ReadFile(name)
+		if err != nil {
+			return "", err
+		}
+		if value = strings.TrimRight(string(text), "\r\n"); value == "" {
+			return "", fmt.Errorf("%s is empty", name)
+		}
+	}
+	return value, nil
+}
+
+// check tells what is wrong with the reference itself. It does not repeat it:
+// it may be the secret.
+func (r secretRef) check(key string, needed bool) error {
+	kind, name, _ := strings.Cut(string(r), ":")
+	switch {
+	case r == "" && needed:
+		return fmt.Errorf("%s is missing: write env:NAME or file:PATH", key)
+	case r != "" && (name == "" || kind != "env" && kind != "file"):
+		return fmt.Errorf("%s: write env:NAME or file:PATH, not the secret itself", key)
+	}
+	return nil
+}
+
+// loadSettings reads and checks the file.
+func loadSettings(path string) (settings, error) {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return settings{}, fmt.Errorf("read settings: %w", err)
+	}
+	s, err := parseSettings(text)
+	if err != nil {
+		return settings{}, fmt.Errorf("%s: %w", path, err)
+	}
+	return s, nil
+}
+
+// parseSettings reads settings, fills in what is left out and checks the rest.
+// It names every mistake that it finds.
+func parseSettings(text []byte) (settings, error) {
+	s := settings{Listen: "127.0.0.1:8080", Agents: "127.0.0.1:8585", Log: "text"}
+	d := yaml.NewDecoder(bytes.NewReader(text))
+	d.KnownFields(true)
+	if err := d.Decode(&s); err != nil && !errors.Is(err, io.EOF) {
+		return s, plainYAML(err)
+	}
+	return s, s.check()
+}
+
+var goType = regexp.MustCompile(` in type main\.\w+`)
+
+// plainYAML writes the decoder's error in the words of who wrote the file.
+func plainYAML(err error) error {
+	text := goType.ReplaceAllString(err.Error(), "")
+	text = strings.TrimPrefix(text, "yaml: ")
+	text = strings.TrimPrefix(text, "unmarshal errors:\n  ")
+	text = strings.ReplaceAll(text, "\n  ", "; ")
+	text = strings.ReplaceAll(text, "field ", "key ")
+	return errors.New(strings.ReplaceAll(text, " not found", " is not known (see rondo-server serve --help)"))
+}
+
+func (s *settings) check() error {
+	var wrong []error
+	add := func(err error) {
+		if err != nil {
+			wrong = append(wrong, err)
+		}
+	}
+	u, err := url.Parse(s.URL)
+	switch {
+	case s.URL == "":
+		add(errors.New("url is missing: the address under which people and code hosts reach this server, as in https://ci.example.com"))
+	case err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || strings.Trim(u.Path, "/") != "" || u.RawQuery != "":
+		add(fmt.Errorf("url: %q is no address of a server, as in https://ci.example.com", s.URL))
+	}
+	s.URL = strings.TrimRight(s.URL, "/")
+	for key, address := range map[string]string{"listen": s.Listen, "agents": s.Agents} {
+		if _, _, err := net.SplitHostPort(address); err != nil {
+			add(fmt.Errorf("%s: %q is not host:port, as in 0.0.0.0:8080", key, address))
+		}
+	}
+	if s.Data == "" {
+		add(errors.New("data is missing: the folder where the server keeps its state, as in /var/lib/rondo"))
+	}
+	if s.Log != "text" && s.Log != "json" {
+		add(fmt.Errorf("log: %q is neither text nor json", s.Log))
+	}
+	if g := s.GitHub; g != nil {
+		add(g.Token.check("github.token", true))
+		add(g.WebhookSecret.check("github.webhook_secret", true))
+	}
+	for _, n := range s.Webhooks.Nets {
+		prefix, err := netip.ParsePrefix(n)
+		if err != nil {
+			add(fmt.Errorf("webhooks.allow: %q is no network, as in 10.0.0.0/8", n))
+		}
+		s.Webhooks.Allow = append(s.Webhooks.Allow, prefix)
+	}
+	add(s.Secrets.check())
+	return errors.Join(wrong...)
+}
+
+func (s secretsSettings) check() error {
+	ways := 0
+	for _, given := range []bool{s.Passphrase != "", s.Key != "", s.Vault != nil} {
+		if given {
+			ways++
+		}
+	}
+	if ways > 1 {
+		return errors.New("secrets: choose one of passphrase, key and vault")
+	}
+	if s.Vault != nil && s.Vault.Address == "" {
+		return errors.New("secrets.vault.address is missing, as in https://vault.example.com:8200")
+	}
+	if s.Vault != nil {
+		return s.Vault.Token.check("secrets.vault.token", true)
+	}
+	return s.Passphrase.check("secrets.passphrase", false)
+}

@@ -1,0 +1,75 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+func TestSettings(t *testing.T) {
+	s, err := parseSettings([]byte("url: https://ci.example.com/\ndata: /srv\n"))
+	require.NoError(t, err)
+	require.Equal(t, "https://ci.example.com", s.URL)
+	require.Equal(t, "127.0.0.1:8585", s.Agents, "the guide's port for agents, for this machine only")
+	require.Nil(t, s.GitHub)
+
+	s, err = parseSettings([]byte(`
+url: http://ci:8080
+data: d
+github: {host: https://ghe.example.com, token: "env:T", webhook_secret: "file:/s"}
+webhooks: {allow: [10.0.0.0/8]}
+secrets: {vault: {address: "https://vault", token: "env:V"}}
+`))
+	require.NoError(t, err)
+	require.Equal(t, secretRef("env:T"), s.GitHub.Token)
+	require.Equal(t, "10.0.0.0/8", s.Webhooks.Allow[0].String())
+}
+
+func TestSettings_Mistakes(t *testing.T) {
+	const good = "url: https://ci\ndata: d\n"
+	for text, want := range map[string][]string{
+		"":                                {"url is missing", "data is missing"},
+		"url: ci.example.com\ndata: d":    {"is no address of a server"},
+		good + "listen: 8080":             {`listen: "8080" is not host:port`},
+		good + "lissten: x":               {"line 3: key lissten is not known"},
+		good + "folders: {}":              {"line 3"},
+		good + "log: xml":                 {"neither text nor json"},
+		good + "github: {}":               {"github.token is missing", "github.webhook_secret is missing"},
+		good + "github: {token: ghp_abc}": {"not the secret itself"},
+		good + "webhooks: {allow: [x]}":   {"is no network"},
+		good + "secrets: {key: k, passphrase: \"env:P\"}": {"choose one"},
+		good + "secrets: {vault: {}}":                     {"vault.address is missing"},
+		"url: [":                                          {"line 1"},
+	} {
+		_, err := parseSettings([]byte(text))
+		for _, w := range want {
+			require.ErrorContains(t, err, w, text)
+		}
+		require.NotContains(t, err.Error(), "ghp_abc")
+		require.NotContains(t, err.Error(), "main.")
+	}
+}
+
+func TestSecretRef(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "s")
+	require.NoError(t, os.WriteFile(file, []byte("x y\r\n"), 0o600))
+	v, err := secretRef("file:" + file).read()
+	require.NoError(t, err)
+	require.Equal(t, "x y", v)
+	t.Setenv("RONDO_TEST_SECRET", "z")
+	v, err = secretRef("env:RONDO_TEST_SECRET").read()
+	require.NoError(t, err)
+	require.Equal(t, "z", v)
+	_, err = secretRef("env:RONDO_NO_SUCH").read()
+	require.ErrorContains(t, err, "RONDO_NO_SUCH is empty")
+	_, err = secretRef("file:/no/such").read()
+	require.Error(t, err)
+}
+
+// FuzzSettings: no text makes the parser panic.
+func FuzzSettings(f *testing.F) {
+	f.Add([]byte("url: https://ci\ngithub: {token: [}"))
+	f.Fuzz(func(t *testing.T, text []byte) { _, _ = parseSettings(text) })
+}
