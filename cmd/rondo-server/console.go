@@ -14,39 +14,33 @@ import (
 	"golang.org/x/term"
 )
 
-// console is what a dev server prints: lines for people, or JSON.
+// console is what a server prints: lines for people, or JSON.
 type console struct {
 	out    io.Writer
 	json   bool
 	colour bool
-	server *devServer
+	in     *installation
 
 	mu        sync.Mutex
 	pipelines map[ci.PipelineID]int64
 	begun     map[ci.JobID]time.Time
 }
 
-func newConsole(out *os.File, asJSON bool, s *devServer) *console {
+func newConsole(out *os.File, asJSON bool, in *installation) *console {
 	return &console{
-		out: out, json: asJSON, server: s,
+		out: out, json: asJSON, in: in,
 		colour:    !asJSON && term.IsTerminal(int(out.Fd())) && os.Getenv("NO_COLOR") == "",
 		pipelines: map[ci.PipelineID]int64{}, begun: map[ci.JobID]time.Time{},
 	}
 }
 
-// started prints the address and the token.
-func (c *console) started() {
-	s := c.server
+// started prints the text, or with JSON the object.
+func (c *console) started(text string, object map[string]string) {
 	if c.json {
-		c.print(map[string]string{"url": s.url, "token": s.access.token})
+		c.print(object)
 		return
 	}
-	page := s.url
-	if !s.access.local {
-		page += "/login?token=" + s.access.token
-	}
-	fmt.Fprintf(c.out, "Rondo builds %s\n\n  page   %s\n  token  %s\n  data   %s\n\nCommit something, and watch. Ctrl-C stops.\n\n",
-		s.repo.Dir(), page, s.access.token, s.folder.Path)
+	fmt.Fprintln(c.out, text)
 }
 
 // stopping says that Ctrl-C was heard.
@@ -58,7 +52,7 @@ func (c *console) stopping() {
 
 // follow prints events until ctx ends.
 func (c *console) follow(ctx context.Context, after uint64) error {
-	for e, err := range c.server.engine.Server.Follow(ctx, after) {
+	for e, err := range c.in.engine.Server.Follow(ctx, after) {
 		if err != nil {
 			if ctx.Err() != nil {
 				return nil
@@ -87,7 +81,7 @@ func (c *console) line(ctx context.Context, e ci.Event) string {
 	}
 	number, known := c.pipelines[e.Pipeline]
 	if !known {
-		if p, err := c.server.db.Pipeline(ctx, e.Pipeline); err == nil {
+		if p, err := c.in.db.Pipeline(ctx, e.Pipeline); err == nil {
 			number = p.Number
 			c.pipelines[e.Pipeline] = number
 		}
@@ -105,7 +99,7 @@ func (c *console) line(ctx context.Context, e ci.Event) string {
 		c.begun[e.Job] = e.Time
 		return fmt.Sprintf("%s %s", c.mark(ci.Running), what)
 	case ci.JobHeld:
-		return fmt.Sprintf("%s %s waits for approval: %s/workflows/%s", c.mark(ci.OnHold), what, c.server.url, e.Workflow)
+		return fmt.Sprintf("%s %s waits for approval: %s/workflows/%s", c.mark(ci.OnHold), what, c.in.url, e.Workflow)
 	case ci.JobRequeued:
 		return fmt.Sprintf("%s %s waits again: %s", c.mark(ci.Queued), what, e.Reason)
 	case ci.JobEnded:
@@ -127,14 +121,23 @@ func (c *console) ended(e ci.Event, what string) string {
 		text += ": " + e.Reason
 	}
 	if e.Status.Bad() && e.Number > 0 {
-		text += "\n            " + c.server.jobURL(c.server.project.project, e.Number)
+		text += "\n            " + c.jobURL(e)
 	}
 	return text
 }
 
+// jobURL is the address of the page of an event's job.
+func (c *console) jobURL(e ci.Event) string {
+	p, err := c.in.db.Project(context.Background(), e.Project)
+	if err != nil {
+		return c.in.url + "/workflows/" + string(e.Workflow)
+	}
+	return c.in.jobURL(p, e.Number)
+}
+
 // problems lists what is wrong with a configuration.
 func (c *console) problems(ctx context.Context, e ci.Event) string {
-	p, err := c.server.db.Pipeline(ctx, e.Pipeline)
+	p, err := c.in.db.Pipeline(ctx, e.Pipeline)
 	if err != nil || len(p.Errors) < 2 {
 		return e.Reason
 	}
@@ -147,7 +150,7 @@ func (c *console) problems(ctx context.Context, e ci.Event) string {
 
 // warnings lists the bad habits of a configuration; "" when it has none.
 func (c *console) warnings(ctx context.Context, e ci.Event, number int64) string {
-	p, err := c.server.db.Pipeline(ctx, e.Pipeline)
+	p, err := c.in.db.Pipeline(ctx, e.Pipeline)
 	if err != nil || len(p.Warnings) == 0 {
 		return ""
 	}

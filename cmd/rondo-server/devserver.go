@@ -56,8 +56,8 @@ func dev(ctx context.Context, f devFlags) error {
 	if err != nil {
 		return err
 	}
-	show := newConsole(os.Stdout, f.json, s)
-	show.started()
+	show := newConsole(os.Stdout, f.json, &s.installation)
+	show.started(s.welcome(), map[string]string{"url": s.url, "token": s.access.token})
 	s.parts = append(s.parts, func(ctx context.Context) error { return show.follow(ctx, after) })
 	return s.run(ctx, s.project.watch, show.stopping)
 }
@@ -82,6 +82,16 @@ func (s *devServer) open(ctx context.Context, f devFlags) (err error) {
 		code[s.project.project.ID] = s.repo
 	}
 	return err
+}
+
+// welcome says where the server is.
+func (s *devServer) welcome() string {
+	page := s.url
+	if !s.access.local {
+		page += "/login?token=" + s.access.token
+	}
+	return fmt.Sprintf("Rondo builds %s\n\n  page   %s\n  token  %s\n  data   %s\n\nCommit something, and watch. Ctrl-C stops.\n",
+		s.repo.Dir(), page, s.access.token, s.folder.Path)
 }
 
 // pageURL is the address of the page that listens there, for this machine

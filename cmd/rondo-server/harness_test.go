@@ -75,11 +75,12 @@ func (r repo) commit(message string, files map[string]string) string {
 	return r.git("rev-parse", "HEAD")
 }
 
-// server is a running rondo-server dev --json.
+// server is a running rondo-server that prints JSON.
 type server struct {
 	t          *testing.T
 	cmd        *exec.Cmd
 	URL, Token string
+	Agents     string // of serve
 	stderr     *os.File
 
 	mu     sync.Mutex
@@ -91,8 +92,13 @@ type server struct {
 // startServer starts dev on the repository and waits for its first line.
 func startServer(t *testing.T, repo, data string, args ...string) *server {
 	t.Helper()
-	s := &server{t: t, more: make(chan struct{}), ended: make(chan struct{})}
-	s.cmd = program(t, append([]string{"dev", "--json", "--repo", repo, "--data", data, "--listen", "127.0.0.1:0"}, args...)...)
+	return start(t, program(t, append([]string{"dev", "--json", "--repo", repo, "--data", data, "--listen", "127.0.0.1:0"}, args...)...))
+}
+
+// start starts a server that prints JSON and waits for its first line.
+func start(t *testing.T, cmd *exec.Cmd) *server {
+	t.Helper()
+	s := &server{t: t, cmd: cmd, more: make(chan struct{}), ended: make(chan struct{})}
 	out, err := s.cmd.StdoutPipe()
 	require.NoError(t, err)
 	s.stderr, err = os.CreateTemp(t.TempDir(), "stderr")
@@ -103,9 +109,9 @@ func startServer(t *testing.T, repo, data string, args ...string) *server {
 	lines := bufio.NewScanner(out)
 	lines.Buffer(nil, 16<<20)
 	require.True(t, lines.Scan(), "no first line; stderr: %s", s.errors())
-	var first struct{ URL, Token string }
+	var first struct{ URL, Token, Agents string }
 	require.NoError(t, json.Unmarshal(lines.Bytes(), &first))
-	s.URL, s.Token = first.URL, first.Token
+	s.URL, s.Token, s.Agents = first.URL, first.Token, first.Agents
 	go func() {
 		defer close(s.ended)
 		for lines.Scan() {

@@ -21,7 +21,7 @@ import (
 
 func serveCommand() *cobra.Command {
 	var file string
-	var check bool
+	var check, asJSON bool
 	cmd := &cobra.Command{
 		Use:   "serve",
 		Short: "Run the server of a team, for many repositories",
@@ -69,11 +69,12 @@ after the next start.`,
 				_, err := fmt.Fprintf(cmd.OutOrStdout(), "%s: the settings are good\n", file)
 				return err
 			}
-			return serveTeam(cmd.Context(), s)
+			return serveTeam(cmd.Context(), s, asJSON)
 		},
 	}
 	cmd.Flags().StringVarP(&file, "config", "c", "rondo.yml", "the file of settings")
 	cmd.Flags().BoolVar(&check, "check", false, "only check the settings")
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON on standard output: first the addresses, then a line for each event")
 	return cmd
 }
 
@@ -86,7 +87,7 @@ type teamServer struct {
 }
 
 // serveTeam runs the server until ctx ends.
-func serveTeam(ctx context.Context, set settings) error {
+func serveTeam(ctx context.Context, set settings, asJSON bool) error {
 	keepPrivate()
 	folder, err := datadir.Open(set.Data)
 	if err != nil {
@@ -108,6 +109,15 @@ func serveTeam(ctx context.Context, set settings) error {
 		return err
 	}
 	s.log.Info("ready", "url", s.url, "listen", s.page.Addr().String(), "agents", s.agentDoor.Addr().String(), "data", folder.Path)
+	if asJSON {
+		after, err := s.db.LastEvent(ctx)
+		if err != nil {
+			return err
+		}
+		show := newConsole(os.Stdout, true, &s.installation)
+		show.started("", map[string]string{"url": "http://" + s.page.Addr().String(), "agents": "http://" + s.agentDoor.Addr().String()})
+		s.parts = append(s.parts, func(ctx context.Context) error { return show.follow(ctx, after) })
+	}
 	s.parts = append(s.parts, func(ctx context.Context) error {
 		return serve(ctx, s.agentDoor, door.Handler(s.engine.Door, s.key.Valid))
 	})
