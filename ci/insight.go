@@ -101,6 +101,15 @@ type Spread struct {
 	Min, Mean, Median, P95, Max, Deviation time.Duration
 }
 
+// ClassUsage is what the jobs of a resource class used within a window.
+type ClassUsage struct {
+	Class string // "" is the installation's default
+	Jobs  int
+	// Time is the time from start to end, summed over all nodes of all jobs.
+	Time time.Duration
+	Wait Spread
+}
+
 // TestStats sums up the tests of a workflow's runs within a window.
 type TestStats struct {
 	// Runs counts the runs that had test results, Average how many they had.
