@@ -1,0 +1,138 @@
+package secret
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/rondo-ci/rondo/ci"
+	"github.com/rondo-ci/rondo/ci/secret/expr"
+)
+
+// A Decision says whether a job may use a context, for people.
+type Decision struct {
+	Context string       // the name, as the job has it
+	ID      ci.ContextID // "" for one that does not exist
+	Allowed bool
+	// Kind is that of the restrictions of which none passed, "" when something
+	// else denied.
+	Kind ci.RestrictionKind
+	// Reason is one sentence: why it is denied and what to do, or why it is
+	// allowed.
+	Reason string
+}
+
+// Explain returns the decision for each context that the job asks for, in
+// order. It hands out nothing and puts nothing on record.
+func (s *Safe) Explain(ctx context.Context, a Ask) ([]Decision, error) {
+	d, _, err := s.decide(ctx, a)
+	if err != nil {
+		return nil, fmt.Errorf("explain contexts: %w", err)
+	}
+	return d, nil
+}
+
+// decide judges each context and returns those that exist.
+func (s *Safe) decide(ctx context.Context, a Ask) ([]Decision, []record, error) {
+	if n := len(a.Contexts); n > MaxAsked {
+		reason := fmt.Sprintf("the job asks for %d contexts, more than %d: put their variables together into fewer", n, MaxAsked)
+		return []Decision{{Context: a.Contexts[MaxAsked], Reason: reason}}, nil, nil
+	}
+	var decisions []Decision
+	var contexts []record
+	for _, name := range a.Contexts {
+		d, c, err := s.judge(ctx, a, name)
+		if err != nil {
+			return nil, nil, err
+		}
+		decisions = append(decisions, d)
+		if c.ID != "" {
+			contexts = append(contexts, c)
+		}
+	}
+	return decisions, contexts, nil
+}
+
+// judge decides about one context.
+func (s *Safe) judge(ctx context.Context, a Ask, name string) (Decision, record, error) {
+	d := Decision{Context: name}
+	if a.foreign() {
+		d.Reason = fmt.Sprintf("the pipeline comes from the fork %s, and %s gives its secrets to no fork: an administrator can change that in the project's settings", a.Pipeline.Trigger.Fork, a.Project.Slug)
+		return d, record{}, nil
+	}
+	org := a.Project.OrgSlug()
+	doc, err := s.docs.DocNamed(ctx, kindContext, org, name)
+	if errors.Is(err, ci.ErrNotFound) {
+		d.Reason = fmt.Sprintf("%s has no context of this name: create it, or correct the name in the configuration", org)
+		return d, record{}, nil
+	}
+	if err != nil {
+		return d, record{}, err
+	}
+	c, err := readContext(doc)
+	if err != nil {
+		return d, record{}, err
+	}
+	d.ID = c.ID
+	list, err := s.restrictions(ctx, c.ID)
+	if err != nil {
+		return d, c, err
+	}
+	return s.judgeKinds(ctx, a, c, list, d)
+}
+
+// judgeKinds completes the decision about a context by its restrictions.
+func (s *Safe) judgeKinds(ctx context.Context, a Ask, c record, list []ci.Restriction, d Decision) (Decision, record, error) {
+	groups := valuesOf(list, ci.RestrictGroup)
+	why, err := s.judgeGroups(ctx, c, groups, a.actors())
+	if err != nil {
+		return d, c, err
+	}
+	if d.Kind = ci.RestrictGroup; why != "" {
+		d.Reason = why
+		return d, c, nil
+	}
+	projects := valuesOf(list, ci.RestrictProject)
+	if d.Kind = ci.RestrictProject; len(projects) > 0 && !slices.Contains(projects, string(a.Project.ID)) {
+		d.Reason = fmt.Sprintf("it is restricted to other projects than %s: an administrator of %s can add this one", a.Project.Slug, c.Org)
+		return d, c, nil
+	}
+	expressions := valuesOf(list, ci.RestrictExpression)
+	if d.Kind, d.Reason = ci.RestrictExpression, s.judgeExpressions(a, expressions); d.Reason != "" {
+		return d, c, nil
+	}
+	d.Kind, d.Allowed, d.Reason = "", true, "it has no restrictions"
+	if len(list) > 0 || c.Closed {
+		d.Reason = "the job passes its restrictions"
+	}
+	return d, c, nil
+}
+
+// judgeExpressions returns why none of the expressions holds, "" if one does
+// or there are none.
+func (s *Safe) judgeExpressions(a Ask, expressions []string) string {
+	if len(expressions) == 0 {
+		return ""
+	}
+	values := s.values(a)
+	values[expr.SSH] = a.SSH
+	var why []string
+	for _, text := range expressions {
+		x, err := expr.Parse(text)
+		holds := false
+		if err == nil {
+			holds, err = x.Holds(values)
+		}
+		switch {
+		case err != nil:
+			why = append(why, fmt.Sprintf("%q cannot be decided here (%v)", text, err))
+		case holds:
+			return ""
+		default:
+			why = append(why, fmt.Sprintf("%q is not true here", text))
+		}
+	}
+	return "of its expressions none holds: " + strings.Join(why, "; ")
+}
