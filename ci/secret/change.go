@@ -85,5 +85,5 @@ func (s *Safe) refused(ctx context.Context, action string, by ci.Actor, target m
 
 // unrecorded is the error of what cannot be put on record.
 func unrecorded(action string, err error) error {
-	return fmt.Errorf("record %s: %w", action, err)
+	return fmt.Errorf("record %s: %w", action, asFault(err))
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -26,8 +27,8 @@ type Decision struct {
 
 // Explain returns the decision for each context that the job asks for, in
 // order. It hands out nothing and puts nothing on record.
-func (s *Safe) Explain(ctx context.Context, a Ask) ([]Decision, error) {
-	d, _, err := s.decide(ctx, a)
+func (s *Safe) Explain(ctx context.Context, n ci.Need) ([]Decision, error) {
+	d, _, err := s.decide(ctx, n)
 	if err != nil {
 		return nil, fmt.Errorf("explain contexts: %w", err)
 	}
@@ -35,15 +36,15 @@ func (s *Safe) Explain(ctx context.Context, a Ask) ([]Decision, error) {
 }
 
 // decide judges each context and returns those that exist.
-func (s *Safe) decide(ctx context.Context, a Ask) ([]Decision, []record, error) {
-	if n := len(a.Contexts); n > MaxAsked {
-		reason := fmt.Sprintf("the job asks for %d contexts, more than %d: put their variables together into fewer", n, MaxAsked)
-		return []Decision{{Context: a.Contexts[MaxAsked], Reason: reason}}, nil, nil
+func (s *Safe) decide(ctx context.Context, n ci.Need) ([]Decision, []record, error) {
+	if asked := len(n.Contexts); asked > MaxAsked {
+		reason := fmt.Sprintf("the job asks for %d contexts, more than %d: put their variables together into fewer", asked, MaxAsked)
+		return []Decision{{Context: n.Contexts[MaxAsked], Reason: reason}}, nil, nil
 	}
 	var decisions []Decision
 	var contexts []record
-	for _, name := range a.Contexts {
-		d, c, err := s.judge(ctx, a, name)
+	for _, name := range n.Contexts {
+		d, c, err := s.judge(ctx, n, name)
 		if err != nil {
 			return nil, nil, err
 		}
@@ -56,13 +57,13 @@ func (s *Safe) decide(ctx context.Context, a Ask) ([]Decision, []record, error) 
 }
 
 // judge decides about one context.
-func (s *Safe) judge(ctx context.Context, a Ask, name string) (Decision, record, error) {
+func (s *Safe) judge(ctx context.Context, n ci.Need, name string) (Decision, record, error) {
 	d := Decision{Context: name}
-	if a.foreign() {
-		d.Reason = fmt.Sprintf("the pipeline comes from the fork %s, and %s gives its secrets to no fork: an administrator can change that in the project's settings", a.Pipeline.Trigger.Fork, a.Project.Slug)
+	if foreign(n) {
+		d.Reason = fmt.Sprintf("the pipeline comes from the fork %s, and %s gives its secrets to no fork: an administrator can change that in the project's settings", n.Pipeline.Trigger.Fork, n.Project.Slug)
 		return d, record{}, nil
 	}
-	org := a.Project.OrgSlug()
+	org := n.Project.OrgSlug()
 	doc, err := s.docs.DocNamed(ctx, kindContext, org, name)
 	if errors.Is(err, ci.ErrNotFound) {
 		d.Reason = fmt.Sprintf("%s has no context of this name: create it, or correct the name in the configuration", org)
@@ -80,13 +81,13 @@ func (s *Safe) judge(ctx context.Context, a Ask, name string) (Decision, record,
 	if err != nil {
 		return d, c, err
 	}
-	return s.judgeKinds(ctx, a, c, list, d)
+	return s.judgeKinds(ctx, n, c, list, d)
 }
 
 // judgeKinds completes the decision about a context by its restrictions.
-func (s *Safe) judgeKinds(ctx context.Context, a Ask, c record, list []ci.Restriction, d Decision) (Decision, record, error) {
+func (s *Safe) judgeKinds(ctx context.Context, n ci.Need, c record, list []ci.Restriction, d Decision) (Decision, record, error) {
 	groups := valuesOf(list, ci.RestrictGroup)
-	why, err := s.judgeGroups(ctx, c, groups, a.actors())
+	why, err := s.judgeGroups(ctx, c, groups, n.Actor)
 	if err != nil {
 		return d, c, err
 	}
@@ -95,12 +96,12 @@ func (s *Safe) judgeKinds(ctx context.Context, a Ask, c record, list []ci.Restri
 		return d, c, nil
 	}
 	projects := valuesOf(list, ci.RestrictProject)
-	if d.Kind = ci.RestrictProject; len(projects) > 0 && !slices.Contains(projects, string(a.Project.ID)) {
-		d.Reason = fmt.Sprintf("it is restricted to other projects than %s: an administrator of %s can add this one", a.Project.Slug, c.Org)
+	if d.Kind = ci.RestrictProject; len(projects) > 0 && !slices.Contains(projects, string(n.Project.ID)) {
+		d.Reason = fmt.Sprintf("it is restricted to other projects than %s: an administrator of %s can add this one", n.Project.Slug, c.Org)
 		return d, c, nil
 	}
 	expressions := valuesOf(list, ci.RestrictExpression)
-	if d.Kind, d.Reason = ci.RestrictExpression, s.judgeExpressions(a, expressions); d.Reason != "" {
+	if d.Kind, d.Reason = ci.RestrictExpression, s.judgeExpressions(n, expressions); d.Reason != "" {
 		return d, c, nil
 	}
 	d.Kind, d.Allowed, d.Reason = "", true, "it has no restrictions"
@@ -112,12 +113,12 @@ func (s *Safe) judgeKinds(ctx context.Context, a Ask, c record, list []ci.Restri
 
 // judgeExpressions returns why none of the expressions holds, "" if one does
 // or there are none.
-func (s *Safe) judgeExpressions(a Ask, expressions []string) string {
+func (s *Safe) judgeExpressions(n ci.Need, expressions []string) string {
 	if len(expressions) == 0 {
 		return ""
 	}
-	values := s.values(a)
-	values[expr.SSH] = a.SSH
+	values := map[string]any{expr.SSH: false}
+	maps.Copy(values, s.cfg.Values(n))
 	var why []string
 	for _, text := range expressions {
 		x, err := expr.Parse(text)
@@ -127,12 +128,22 @@ func (s *Safe) judgeExpressions(a Ask, expressions []string) string {
 		}
 		switch {
 		case err != nil:
-			why = append(why, fmt.Sprintf("%q cannot be decided here (%v)", text, err))
+			why = append(why, fmt.Sprintf("%.200q cannot be decided here (%v)", text, err))
 		case holds:
 			return ""
 		default:
-			why = append(why, fmt.Sprintf("%q is not true here", text))
+			why = append(why, fmt.Sprintf("%.200q is not true here", text))
 		}
 	}
-	return "of its expressions none holds: " + strings.Join(why, "; ")
+	return "of its expressions none holds: " + some(why, "; ")
+}
+
+// some joins the first of the texts and says how many more there are, so that
+// no message grows with what is in the database.
+func some(texts []string, by string) string {
+	const most = 5
+	if more := len(texts) - most; more > 0 {
+		return fmt.Sprintf("%s%s%d more", strings.Join(texts[:most], by), by, more)
+	}
+	return strings.Join(texts, by)
 }

@@ -3,10 +3,10 @@
 // have them.
 //
 // Its nouns are the [Safe], which keeps all of it in a [ci.Docs] with the
-// values sealed by a [Keeper]; the [Ask], what a job asks for; and the
-// [Decision], the answer for one context in words. A Safe is the contexts,
-// variables and keys of package ci/api, and its [Safe.Secrets] is the Secrets
-// of a [ci.Config].
+// values sealed by a [Keeper], and the [Decision], which says in words whether
+// a job may use a context. A Safe is the contexts, variables and keys of package
+// ci/api; its [Safe.Resolve] and [Safe.Allowed] are the Secrets and the Allow of
+// a [ci.Config].
 //
 // # Who gets what
 //

@@ -26,7 +26,7 @@ func Example() {
 	fmt.Println(err)
 
 	for _, p := range []ci.Project{{ID: "p1", Slug: "gh/acme/shop"}, {ID: "p2", Slug: "gh/acme/toys"}} {
-		vars, _, err := safe.Secrets(ctx, p, ci.Pipeline{Trigger: ci.Trigger{Actor: ada}}, []string{"prod"})
+		vars, _, err := safe.Resolve(ctx, ci.Need{Project: p, Contexts: []string{"prod"}, Actor: ada})
 		fmt.Println(vars, err)
 	}
 	// Output:
@@ -57,11 +57,10 @@ func ExampleSafe_Explain() {
 		fmt.Println(err)
 		return
 	}
-	ask := secret.Ask{Project: ci.Project{ID: "p1", Slug: "gh/acme/shop"}, Contexts: []string{"prod"}, By: bob}
-	for range 2 {
-		decisions, err := safe.Explain(ctx, ask)
+	for _, by := range []ci.Actor{bob, ada} {
+		n := ci.Need{Project: ci.Project{ID: "p1", Slug: "gh/acme/shop"}, Contexts: []string{"prod"}, Actor: by}
+		decisions, err := safe.Explain(ctx, n)
 		fmt.Println(decisions[0].Allowed, decisions[0].Reason, err)
-		ask.Approvers = []ci.Actor{ada} // who approved the job before this one
 	}
 	// Output:
 	// false bob is not in the group deployers that it is restricted to: ask a member or an administrator of gh/acme to run or approve the job <nil>

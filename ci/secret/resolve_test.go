@@ -27,8 +27,9 @@ func TestResolve(t *testing.T) {
 	w.context("unasked", "C", "x")
 
 	// A Safe is what a ci.Server asks for.
-	secrets := ci.Config{Secrets: w.Secrets}.Secrets
-	vars, keys, err := secrets(w.ctx, shop, pipeline(bob, "main"), []string{"one", "two"})
+	asks := ci.Config{Secrets: w.Resolve, Allow: w.Allowed}
+	require.NoError(t, asks.Allow(w.ctx, ask(bob, "one", "two")))
+	vars, keys, err := asks.Secrets(w.ctx, ask(bob, "one", "two"))
 	require.NoError(t, err)
 	require.Empty(t, keys)
 	require.Equal(t, []ci.Var{v("A", "project"), v("P", "project"), v("A", "one"), v("B", "one"), v("A", ""), v("B", "two")}, vars)
@@ -88,9 +89,7 @@ func TestSEC_Forks(t *testing.T) {
 	before := len(w.notes)
 	for _, branch := range []string{"pull/7", "main"} {
 		a := ask(admin)
-		a.Pipeline = pipeline(mallory, branch)
-		a.Pipeline.Trigger.Fork = "mallory/shop"
-		a.By, a.Approvers = admin, []ci.Actor{admin}
+		a.Pipeline.Trigger.Actor, a.Pipeline.Trigger.Branch, a.Pipeline.Trigger.Fork = mallory, branch, "mallory/shop"
 
 		vars, keys, err := w.Resolve(w.ctx, a)
 		require.NoError(t, err)
@@ -103,7 +102,7 @@ func TestSEC_Forks(t *testing.T) {
 		_, _, err = w.Resolve(w.ctx, a)
 		require.ErrorIs(t, err, ci.ErrDenied)
 		require.ErrorContains(t, err, `context "prod": the pipeline comes from the fork mallory/shop, and gh/acme/shop gives its secrets to no fork: an administrator can change that in the project's settings`)
-		require.ErrorContains(t, err, `context "nope": the pipeline comes from the fork`, "whether it exists does not show")
+		require.ErrorContains(t, err, `; context "nope": the pipeline comes from the fork`, "whether it exists does not show")
 		w.notes = w.notes[:before]
 
 		a.Project.ForkSecrets = true
@@ -128,38 +127,31 @@ func TestSEC_GroupMatrix(t *testing.T) {
 	w := newWorld(t)
 	c := w.context("prod", "A", "x")
 	w.restrict(c, ci.RestrictGroup, "deployers")
-	schedule := ci.Actor{Kind: ci.ActorSchedule, Login: "nightly"}
-	project := ci.Actor{ID: "token-1", Login: "project token"}
 	for _, c := range []struct {
-		says      string
-		push, by  ci.Actor
-		approvers []ci.Actor
-		want      bool
+		says string
+		by   ci.Actor // who answers for the job
+		want bool
 	}{
-		{"a member pushes", alice, ci.Actor{}, nil, true},
-		{"others push", bob, ci.Actor{}, nil, false},
-		{"an administrator pushes", admin, ci.Actor{}, nil, true},
-		{"a schedule", schedule, ci.Actor{}, nil, false},
-		{"a token of the project", project, ci.Actor{}, nil, false},
-		{"the system", ci.Actor{}, ci.Actor{}, nil, false},
-		{"a stranger", mallory, ci.Actor{}, nil, false},
-		{"a member reruns what others pushed", bob, alice, nil, true},
-		{"others rerun what a member pushed", alice, bob, nil, false},
-		{"a member approves what others pushed", bob, ci.Actor{}, []ci.Actor{alice}, true},
-		{"others approve what a member pushed", alice, ci.Actor{}, []ci.Actor{bob}, false},
-		{"a member and others approve", alice, ci.Actor{}, []ci.Actor{alice, bob}, false},
-		{"an administrator approves a schedule", schedule, ci.Actor{}, []ci.Actor{admin}, true},
+		{"a member", alice, true},
+		{"another of the organisation", bob, false},
+		{"an administrator", admin, true},
+		{"a schedule", ci.Actor{Kind: ci.ActorSchedule, Login: "nightly"}, false},
+		{"a token of the project", ci.Actor{ID: "token-1", Login: "project token"}, false},
+		{"the system", ci.Actor{}, false},
+		{"a member of a group of that name elsewhere", mallory, false},
 	} {
-		a := ask(c.push, "prod")
-		a.By, a.Approvers = c.by, c.approvers
-		err := w.Allowed(w.ctx, a)
-		require.Equal(t, c.want, err == nil, "%s: %v", c.says, err)
-		vars, _, err := w.Resolve(w.ctx, a)
-		require.Equal(t, c.want, err == nil, "%s: %v", c.says, err)
-		require.Equal(t, c.want, len(vars) == 1)
-		if !c.want {
-			require.ErrorIs(t, err, ci.ErrDenied)
-			require.ErrorContains(t, err, `context "prod":`)
+		for _, pushed := range []ci.Actor{alice, bob} { // pushes, reruns and approvals: who pushed does not count
+			a := ask(c.by, "prod")
+			a.Pipeline.Trigger.Actor = pushed
+			err := w.Allowed(w.ctx, a)
+			require.Equal(t, c.want, err == nil, "%s: %v", c.says, err)
+			vars, _, err := w.Resolve(w.ctx, a)
+			require.Equal(t, c.want, err == nil, "%s: %v", c.says, err)
+			require.Equal(t, c.want, len(vars) == 1)
+			if !c.want {
+				require.ErrorIs(t, err, ci.ErrDenied)
+				require.ErrorContains(t, err, `context "prod":`)
+			}
 		}
 	}
 	// The decision is that of the moment: between the start of the workflow
@@ -191,7 +183,7 @@ func TestSEC_OneOfEachKind(t *testing.T) {
 			a.Project.ID, kind = "p-another", ci.RestrictProject
 		}
 		if bits&4 != 0 {
-			a.By, kind = bob, ci.RestrictGroup
+			a.Actor, kind = bob, ci.RestrictGroup
 		}
 		d, err := w.Explain(w.ctx, a)
 		require.NoError(t, err)
@@ -207,7 +199,7 @@ func TestSEC_OneOfEachKind(t *testing.T) {
 		}
 	}
 	a := ask(alice, "prod")
-	a.SSH = true
+	w.ssh = true
 	d, err := w.Explain(w.ctx, a)
 	require.NoError(t, err)
 	require.Equal(t, `of its expressions none holds: "pipeline.git.branch == \"main\" and not job.ssh.enabled" is not true here; `+
@@ -230,6 +222,45 @@ func TestExplain(t *testing.T) {
 		{Context: "project", ID: project.ID, Kind: ci.RestrictProject, Reason: "it is restricted to other projects than gh/acme/shop: an administrator of gh/acme can add this one"},
 	}, d)
 	require.Len(t, w.notes, before, "to explain is nothing to record")
+}
+
+// However much is asked for, a denial stays readable.
+func TestDenialIsShort(t *testing.T) {
+	w := newWorld(t)
+	names := make([]string, secret.MaxAsked)
+	for i := range names {
+		names[i] = strings.Repeat(fmt.Sprint(i), 100)
+	}
+	err := w.Allowed(w.ctx, ask(bob, names...))
+	require.ErrorIs(t, err, ci.ErrDenied)
+	require.ErrorContains(t, err, "; 95 more: denied")
+	c := w.context("prod")
+	for i := range 20 {
+		w.restrict(c, ci.RestrictExpression, fmt.Sprintf("pipeline.number == %d or pipeline.git.branch == %q", 100+i, strings.Repeat("x", 3000)))
+	}
+	err = w.Allowed(w.ctx, ask(bob, "prod"))
+	require.ErrorContains(t, err, "; 15 more: denied")
+	require.Less(t, len(err.Error()), 4000)
+}
+
+// What those who are asked call a denial is none of the job's.
+func TestForeignDenialIsAFault(t *testing.T) {
+	w := newWorld(t)
+	c := w.context("prod", "A", "x")
+	denied := fmt.Errorf("vault: token expired: %w", ci.ErrDenied)
+	w.keeper.Fault = func(string) error { return denied }
+	_, _, err := w.Resolve(w.ctx, ask(bob, "prod"))
+	require.ErrorContains(t, err, "token expired")
+	require.NotErrorIs(t, err, ci.ErrDenied)
+	w.keeper.Fault = nil
+	w.restrict(c, ci.RestrictGroup, "deployers")
+	for _, what := range []string{"groups", "admin", "note"} {
+		w.broken[what] = denied
+		_, _, err = w.Resolve(w.ctx, ask(bob, "prod"))
+		require.ErrorContains(t, err, "token expired", what)
+		require.NotErrorIs(t, err, ci.ErrDenied, what)
+		delete(w.broken, what)
+	}
 }
 
 // hooked calls a function before each listing of a kind.
@@ -285,11 +316,16 @@ func TestSEC_FaultsGiveNothing(t *testing.T) {
 		require.Empty(t, keys)
 		delete(w.broken, what)
 	}
+	w.broken["note"] = boom
+	err := w.Allowed(w.ctx, ask(bob, "prod"))
+	require.ErrorIs(t, err, boom)
+	require.NotErrorIs(t, err, ci.ErrDenied, "a denial is on record before it is one")
+	delete(w.broken, "note")
 	w.broken["admin"] = boom
 	require.ErrorIs(t, w.Allowed(w.ctx, ask(bob, "prod")), boom)
 	delete(w.broken, "admin")
 	w.keeper.Fault = func(string) error { return boom }
-	_, _, err := w.Resolve(w.ctx, ask(alice, "prod"))
+	_, _, err = w.Resolve(w.ctx, ask(alice, "prod"))
 	require.ErrorIs(t, err, boom)
 	require.NoError(t, w.Allowed(w.ctx, ask(alice, "prod")), "a check opens nothing")
 }

@@ -9,7 +9,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 
 	"github.com/rondo-ci/rondo/ci"
 	"github.com/rondo-ci/rondo/ci/secret/expr"
@@ -213,42 +212,36 @@ func (s *Safe) mayEdit(ctx context.Context, c record, by ci.Actor) error {
 	if err != nil {
 		return err
 	}
-	why, err := s.judgeGroups(ctx, c, valuesOf(list, ci.RestrictGroup), []ci.Actor{by})
+	why, err := s.judgeGroups(ctx, c, valuesOf(list, ci.RestrictGroup), by)
 	if err == nil && why != "" {
 		err = fmt.Errorf("context %s: %s: %w", c.Name, why, ci.ErrDenied)
 	}
 	return err
 }
 
-// judgeGroups returns why one of the actors does not pass the groups of the
-// context, "" if all do.
-func (s *Safe) judgeGroups(ctx context.Context, c record, groups []string, actors []ci.Actor) (string, error) {
+// judgeGroups returns why the actor does not pass the groups of the context, ""
+// if it does.
+func (s *Safe) judgeGroups(ctx context.Context, c record, groups []string, a ci.Actor) (string, error) {
 	if len(groups) == 0 && !c.Closed {
 		return "", nil
 	}
-	for _, a := range actors {
-		in := false
-		if len(groups) > 0 {
-			of, err := s.cfg.Groups(ctx, c.Org, a)
-			if err != nil {
-				return "", fmt.Errorf("groups of %s: %w", a, err)
-			}
-			in = slices.ContainsFunc(groups, func(g string) bool { return slices.Contains(of, g) })
+	if len(groups) > 0 {
+		of, err := s.cfg.Groups(ctx, c.Org, a)
+		if err != nil {
+			return "", fmt.Errorf("groups of %s: %w", a, asFault(err))
 		}
-		if !in {
-			admin, err := s.admin(ctx, c.Org, a)
-			if err != nil {
-				return "", fmt.Errorf("administrators of %s: %w", c.Org, err)
-			}
-			in = admin
-		}
-		switch {
-		case in:
-		case len(groups) == 0:
-			return fmt.Sprintf("it has no group any more, so only administrators of %s may use it, and %s is none: an administrator can open it to the group %q", c.Org, a, AllMembers), nil
-		default:
-			return fmt.Sprintf("%s is not in the group %s that it is restricted to: ask a member or an administrator of %s to run or approve the job", a, strings.Join(groups, " or "), c.Org), nil
+		if slices.ContainsFunc(groups, func(g string) bool { return slices.Contains(of, g) }) {
+			return "", nil
 		}
 	}
-	return "", nil
+	admin, err := s.admin(ctx, c.Org, a)
+	switch {
+	case err != nil:
+		return "", fmt.Errorf("administrators of %s: %w", c.Org, asFault(err))
+	case admin:
+		return "", nil
+	case len(groups) == 0:
+		return fmt.Sprintf("it has no group any more, so only administrators of %s may use it, and %s is none: an administrator can open it to the group %q", c.Org, a, AllMembers), nil
+	}
+	return fmt.Sprintf("%s is not in the group %s that it is restricted to: ask a member or an administrator of %s to run or approve the job", a, some(groups, " or "), c.Org), nil
 }

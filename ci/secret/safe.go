@@ -2,6 +2,7 @@ package secret
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"iter"
 
@@ -24,9 +25,10 @@ const AllMembers = "All members"
 // Config holds what a [Safe] is told about its surroundings. An error of any of
 // these functions refuses what was asked for.
 type Config struct {
-	// Values returns the pipeline values by full name ("pipeline.git.branch").
-	// With nil there are none, so expressions that ask for one deny.
-	Values func(project ci.Project, p ci.Pipeline) map[string]any
+	// Values returns the values of expressions by full name, as in
+	// "pipeline.git.branch"; job.ssh.enabled is false if it does not say. With
+	// nil there are none, so expressions that ask for one deny.
+	Values func(n ci.Need) map[string]any
 	// Groups returns the names of the groups of an organisation that the actor
 	// is in now, [AllMembers] among them for a member. With nil everybody is
 	// in AllMembers and in no other.
@@ -65,7 +67,7 @@ type Safe struct {
 // New returns the safe over the documents.
 func New(docs ci.Docs, k Keeper, cfg Config) *Safe {
 	if cfg.Values == nil {
-		cfg.Values = func(ci.Project, ci.Pipeline) map[string]any { return nil }
+		cfg.Values = func(ci.Need) map[string]any { return nil }
 	}
 	if cfg.Groups == nil {
 		cfg.Groups = func(context.Context, string, ci.Actor) ([]string, error) { return []string{AllMembers}, nil }
@@ -110,10 +112,20 @@ func (s *Safe) seal(ctx context.Context, d *ci.Doc, plain []byte) error {
 func (s *Safe) open(ctx context.Context, d ci.Doc) (string, error) {
 	plain, err := s.keeper.Open(ctx, place(d), d.Sealed)
 	if err != nil {
-		return "", fmt.Errorf("open %s %s: %w", d.Kind, d.Name, err)
+		return "", fmt.Errorf("open %s %s: %w", d.Kind, d.Name, asFault(err))
 	}
 	defer clear(plain)
 	return string(plain), nil
+}
+
+// asFault returns the error of somebody who was asked, such that it is not
+// taken for a denial of what a job asks for: a job that is denied is not tried
+// again.
+func asFault(err error) error {
+	if errors.Is(err, ci.ErrDenied) {
+		return errors.New(err.Error())
+	}
+	return err
 }
 
 // all returns the documents of a kind and scope by name.

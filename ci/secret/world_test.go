@@ -55,6 +55,7 @@ type world struct {
 	mu     sync.Mutex
 	groups map[string][]string // by org and login
 	notes  []note
+	ssh    bool
 	// broken fails calls by the name of the function in Config, or by action.
 	broken map[string]error
 	told   []string // what the code host was told
@@ -68,8 +69,8 @@ func newWorldOver(t *testing.T, db ci.Docs) *world {
 		"gh/evil mallory": {secret.AllMembers, "deployers"},
 	}}
 	w.Safe = secret.New(w.db, w.keeper, secret.Config{
-		Values: func(project ci.Project, p ci.Pipeline) map[string]any {
-			return map[string]any{"pipeline.git.branch": p.Trigger.Branch, "pipeline.number": p.Number, "pipeline.project.slug": project.Slug}
+		Values: func(n ci.Need) map[string]any {
+			return map[string]any{"pipeline.git.branch": n.Pipeline.Trigger.Branch, "pipeline.number": n.Pipeline.Number, "job.ssh.enabled": w.ssh}
 		},
 		Groups: func(_ context.Context, org string, of ci.Actor) ([]string, error) {
 			w.mu.Lock()
@@ -133,14 +134,12 @@ func (w *world) restrict(c ci.Context, kind ci.RestrictionKind, value string) ci
 	return r
 }
 
-// pipeline returns one of the shop on a branch, pushed by the actor.
-func pipeline(by ci.Actor, branch string) ci.Pipeline {
-	return ci.Pipeline{ID: "pipe-1", Number: 7, Trigger: ci.Trigger{Project: shop.ID, Source: ci.SourceWebhook, Actor: by, Branch: branch, Revision: "abc"}}
-}
-
 // ask is a job of the shop on main, for the actor.
-func ask(by ci.Actor, contexts ...string) secret.Ask {
-	return secret.Ask{Project: shop, Pipeline: pipeline(by, "main"), Contexts: contexts, Job: "deploy"}
+func ask(by ci.Actor, contexts ...string) ci.Need {
+	return ci.Need{Project: shop, Job: "deploy", Contexts: contexts, Actor: by, Pipeline: ci.Pipeline{
+		ID: "pipe-1", Number: 7,
+		Trigger: ci.Trigger{Project: shop.ID, Source: ci.SourceWebhook, Actor: bob, Branch: "main", Revision: "abc"},
+	}}
 }
 
 // last returns the newest lines of the record, without the actors.
