@@ -28,8 +28,10 @@ type plan struct {
 func (s *Safe) change(ctx context.Context, action string, by ci.Actor, draw func() (plan, error)) ([]ci.Doc, error) {
 	noted := false
 	var undo func() error
+	var p plan
 	for range tries {
-		p, err := draw()
+		var err error
+		p, err = draw()
 		if err == nil && !noted {
 			if err := s.cfg.Note(ctx, action, by, p.target); err != nil {
 				return nil, unrecorded(action, err)
@@ -54,7 +56,7 @@ func (s *Safe) change(ctx context.Context, action string, by ci.Actor, draw func
 		return nil, s.failed(ctx, action, by, p.target, noted, err, undo)
 	}
 	err := fmt.Errorf("others keep changing it, try again: %w", ci.ErrConflict)
-	return nil, s.failed(ctx, action, by, nil, noted, err, undo)
+	return nil, s.failed(ctx, action, by, p.target, noted, err, undo)
 }
 
 // failed puts on record that a change was refused or, announced, did not come
