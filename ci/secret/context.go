@@ -12,8 +12,8 @@ import (
 )
 
 // The kinds of documents about contexts. A context has its organisation as
-// scope. It is the lock of all that belongs to it: whoever adds or removes a
-// variable or a restriction writes it too. The document of its name, whose ID
+// scope. It is the lock of all that belongs to it: whoever changes a variable
+// or a restriction writes it too. The document of its name, whose ID
 // that is, makes names unique beyond organisations and lists them all; that of
 // the organisation counts.
 const (
@@ -208,8 +208,7 @@ func (s *Safe) DeleteContext(ctx context.Context, id ci.ContextID, by ci.Actor) 
 				return p, err
 			}
 			for _, d := range docs {
-				// Another value of a variable does not write the context, and
-				// is to go too.
+				// It may be sealed anew meanwhile, and is to go anyhow.
 				d.Version = ci.AnyVersion
 				p.docs = append(p.docs, ci.DocChange{Doc: d, Delete: true})
 			}

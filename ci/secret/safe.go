@@ -87,6 +87,10 @@ func New(docs ci.Docs, k Keeper, cfg Config) *Safe {
 	return &Safe{docs: docs, keeper: k, cfg: cfg}
 }
 
+// Kinds returns the kinds of the documents that have sealed values, for whoever
+// seals them anew.
+func Kinds() []string { return []string{kindVariable, kindProjectVariable, kindKey} }
+
 // admin reports whether the actor is known as an administrator.
 func (s *Safe) admin(ctx context.Context, org string, of ci.Actor) (bool, error) {
 	if s.cfg.Admin == nil {

@@ -237,12 +237,17 @@ func TestSEC02_BoundToItsPlace(t *testing.T) {
 	bare.Sealed = ""
 	refuses(bare)
 
-	// An old value does not come back in a variable that was made anew.
+	// An old value does not come back, of this variable or of one before it.
+	w = newWorld(t)
 	w.set(ci.Holder{Project: shop.ID}, "MINE", "old")
-	old := doc("project-variable", "p-shop", "MINE")
+	older := doc("project-variable", "p-shop", "MINE")
 	require.NoError(t, w.DeleteVariable(w.ctx, ci.Holder{Project: shop.ID}, "MINE", admin))
+	w.set(ci.Holder{Project: shop.ID}, "MINE", "old too")
+	old := doc("project-variable", "p-shop", "MINE")
 	w.set(ci.Holder{Project: shop.ID}, "MINE", "new")
-	again := doc("project-variable", "p-shop", "MINE")
-	again.Sealed = old.Sealed
-	refuses(again)
+	for _, from := range []ci.Doc{old, older} {
+		replayed := doc("project-variable", "p-shop", "MINE")
+		replayed.Sealed = from.Sealed
+		refuses(replayed)
+	}
 }

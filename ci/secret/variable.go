@@ -10,9 +10,9 @@ import (
 	"github.com/rondo-ci/rondo/ci"
 )
 
-// The kinds of variables. Their scope is the context or the project, their ID
-// is new with each that is made, so that what was sealed for one that has gone
-// never opens as a later one of the same name.
+// The kinds of variables. Their scope is the context or the project. Each value
+// has a document of its own with a new ID, so that what was sealed for an older
+// value never opens as a later one.
 const (
 	kindVariable        = "context-variable"
 	kindProjectVariable = "project-variable"
@@ -21,6 +21,8 @@ const (
 // A variableBody is what may be seen of a variable.
 type variableBody struct {
 	Masked string `json:"masked"`
+	// Created is when the variable was made, if this is not its first value.
+	Created time.Time `json:"created,omitzero"`
 }
 
 func readVariable(d ci.Doc) (ci.Variable, error) {
@@ -28,7 +30,11 @@ func readVariable(d ci.Doc) (ci.Variable, error) {
 	if err := json.Unmarshal(d.Body, &body); err != nil {
 		return ci.Variable{}, fmt.Errorf("variable %s: %w", d.Name, err)
 	}
-	return ci.Variable{Name: d.Name, Masked: body.Masked, Created: d.Created, Updated: d.Updated}, nil
+	v := ci.Variable{Name: d.Name, Masked: body.Masked, Created: d.Created, Updated: d.Updated}
+	if !body.Created.IsZero() {
+		v.Created = body.Created
+	}
+	return v, nil
 }
 
 // checkHolder says whether the variables are a context's.
@@ -87,29 +93,43 @@ func (s *Safe) SetVariable(ctx context.Context, of ci.Holder, name, value string
 			return plan{}, err
 		}
 		e, err := s.edit(ctx, of, name, by)
-		if err != nil {
-			return e.plan, err
+		if err == nil {
+			err = s.replace(ctx, e, value)
 		}
-		if e.variable.Version == 0 {
-			e.variable.ID = ci.NewID()
-			if err := e.grow(1); err != nil {
-				return e.plan, err
-			}
-		}
-		e.variable.Updated = time.Time{}
-		if e.variable.Body, err = json.Marshal(variableBody{masked(value)}); err != nil {
-			return e.plan, err
-		}
-		if err := s.seal(ctx, &e.variable, []byte(value)); err != nil {
-			return e.plan, err
-		}
-		e.docs = append([]ci.DocChange{{Doc: e.variable}}, e.docs...)
-		return e.plan, nil
+		return e.plan, err
 	})
 	if err != nil {
 		return ci.Variable{}, fmt.Errorf("set variable: %w", err)
 	}
-	return readVariable(kept[0])
+	return readVariable(kept[len(kept)-1])
+}
+
+// replace adds the writes of a new value to the edit.
+func (s *Safe) replace(ctx context.Context, e *edit, value string) error {
+	old := e.variable
+	body := variableBody{Masked: masked(value)}
+	more := 1
+	if old.Version > 0 {
+		v, err := readVariable(old)
+		if err != nil {
+			return err
+		}
+		body.Created, more = v.Created, 0
+		e.docs = append(e.docs, ci.DocChange{Doc: old, Delete: true})
+	}
+	if err := e.grow(more); err != nil {
+		return err
+	}
+	text, err := json.Marshal(body)
+	if err != nil {
+		return err
+	}
+	d := ci.Doc{Kind: old.Kind, ID: ci.NewID(), Scope: old.Scope, Name: old.Name, Body: text}
+	if err := s.seal(ctx, &d, []byte(value)); err != nil {
+		return err
+	}
+	e.docs = append(e.docs, ci.DocChange{Doc: d})
+	return nil
 }
 
 // DeleteVariable removes a variable. One that does not exist is
@@ -179,7 +199,8 @@ func (s *Safe) edit(ctx context.Context, of ci.Holder, name string, by ci.Actor)
 	return e, nil
 }
 
-// grow counts a variable more or less in the context.
+// grow counts a variable more or less in the context, and with 0 only says
+// that something of it changes.
 func (e *edit) grow(more int) error {
 	if e.in == nil {
 		return nil
