@@ -124,7 +124,7 @@ func TestAddedKeys(t *testing.T) {
 	whole, _ := made(t, "-t", "ed25519", "-N", "")
 	for private, want := range map[string]string{
 		locked: "has a passphrase", "": "no private key", "canary": "no private key", whole[:200]: "no private key",
-		strings.Repeat("canary", 11000): "more than 65536",
+		strings.Repeat("canary", 11000): "more than 32768",
 	} {
 		_, err := w.AddKey(w.ctx, shop.ID, "", private, alice)
 		require.ErrorIs(t, err, ci.ErrInvalid)

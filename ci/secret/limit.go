@@ -19,7 +19,7 @@ const (
 	MaxAsked        = 100       // contexts in a configuration
 	MaxRestrictions = 500       // on a context; ours
 	MaxKeys         = 100       // in a project; ours
-	MaxKey          = 64 << 10  // bytes of a private key; ours
+	MaxKey          = 32 << 10  // bytes of a private key; ours
 )
 
 // checkContextName reports what is wrong with the name of a context.
