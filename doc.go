@@ -22,6 +22,7 @@
 //	ci/agent             the worker: steps, caches, workspaces, tests
 //	ci/api               REST v2 and the agents' door; handlers and Go clients
 //	ci/web               the pages
+//	ci/secret            contexts, variables and SSH keys, and which job may have them
 //	ci/citest            suites for the interfaces that ci asks for
 //	scheduler            usage queue, run queue, leases; so far local processes as agents
 //	storage              logs and files as bytes; memdb and sqldb keep the records
