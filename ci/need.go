@@ -41,8 +41,10 @@ func (s *Server) refuseJobs(ctx context.Context, project Project, p Pipeline, pl
 	if s.cfg.Allow == nil {
 		return nil
 	}
+	plan.Workflows = slices.Clone(plan.Workflows) // the compiler may share them
 	for i := range plan.Workflows {
 		w := &plan.Workflows[i]
+		w.Jobs = slices.Clone(w.Jobs)
 		graph, approvals := make(requirements), map[string]bool{}
 		for _, j := range w.Jobs {
 			graph[j.Name] = j.Requires

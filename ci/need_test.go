@@ -43,6 +43,7 @@ func TestSEC_ContextsAreAskedTwice(t *testing.T) {
 		require.Equal(t, []string{"a mallory"}, asked, "at the start only what waits for no approval")
 		w := workflowOf(t, m, p.ID)
 		require.Equal(t, ci.Unauthorized, w.JobNamed("a").Status)
+		require.Empty(t, plan.Jobs[0].Refused, "what the compiler returned is not changed")
 		require.Equal(t, "context deploy is not for mallory", w.JobNamed("a").Reason)
 		require.Equal(t, ci.NotRun, w.JobNamed("b").Status)
 		require.Equal(t, ci.Queued, w.JobNamed("free").Status)
