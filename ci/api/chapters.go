@@ -14,6 +14,7 @@ type Chapters struct {
 	Keys      Keys
 	Schedules Schedules
 	Webhooks  Webhooks
+	Docs      Docs
 	// PutProject writes the settings of a project.
 	PutProject func(ctx context.Context, p ci.Project) error
 	// Follow makes the code host tell of pushes to a repository, by its slug,
