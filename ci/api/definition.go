@@ -195,12 +195,8 @@ type definitionOrigin struct {
 // onto puts what the request says onto what is kept, and refuses what this
 // server would not do: another repository, another file.
 func (r definitionRequest) onto(k *keptDefinition, p ci.Project) error {
-	if r.Name != nil {
-		k.Name = *r.Name
-	}
-	if r.Description != nil {
-		k.Description = *r.Description
-	}
+	change(&k.Name, r.Name)
+	change(&k.Description, r.Description)
 	for i, s := range []*definitionSources{r.Config, r.Checkout} {
 		if s == nil {
 			continue

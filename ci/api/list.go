@@ -40,3 +40,10 @@ func absent(what string) error {
 func missing(what string) error {
 	return refuse(http.StatusBadRequest, what+" is required.")
 }
+
+// change sets what a request says.
+func change[T any](to, said *T) {
+	if said != nil {
+		*to = *said
+	}
+}

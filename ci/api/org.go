@@ -26,6 +26,9 @@ func orgRoutes() []route {
 			method: "POST", path: "/organization", summary: "Refused: organisations are those of the code hosts", tag: "Organization",
 			status: 201, request: orgRequest{}, response: organization{}, serve: (*call).createOrg,
 		}, {
+			method: "DELETE", path: at, summary: "Refused: organisations are those of the code hosts", tag: "Organization",
+			status: 200, response: message{}, serve: (*call).deleteOrg,
+		}, {
 			method: "POST", path: at + "/project", summary: "Create a project from a repository of the organisation, and follow it", tag: "Organization",
 			status: 201, request: orgProjectRequest{}, response: project{}, serve: (*call).createOrgProject,
 		}, {
@@ -34,6 +37,12 @@ func orgRoutes() []route {
 		}, {
 			method: "GET", path: "/organizations/{org_slug_or_id}/groups/{group_id}", summary: "A group", tag: "Organization",
 			status: 200, response: group{}, serve: (*call).getGroup,
+		}, {
+			method: "POST", path: "/organizations/{org_slug_or_id}/groups", summary: "Refused: groups are those of the code host and the directory", tag: "Organization",
+			status: 201, request: groupRequest{}, response: group{}, serve: (*call).createGroup,
+		}, {
+			method: "DELETE", path: "/organizations/{org_slug_or_id}/groups/{group_id}", summary: "Delete a group", tag: "Organization",
+			status: 200, response: message{}, serve: (*call).getGroup,
 		}, {
 			method: "GET", path: at + "/url-orb-allow-list", summary: "Where orbs may be loaded from", tag: "Organization",
 			query: []string{pageToken}, status: 200, response: page[orbPrefix]{}, serve: (*call).listOrbPrefixes,
@@ -217,6 +226,13 @@ func (c *call) createOrg() (any, error) {
 	return nil, refuse(http.StatusBadRequest, "Organizations of this server are those of its code hosts; create it there.")
 }
 
+func (c *call) deleteOrg() (any, error) {
+	if _, err := c.org(true); err != nil {
+		return nil, err
+	}
+	return nil, refuse(http.StatusBadRequest, "Organizations of this server are those of its code hosts; delete its projects instead.")
+}
+
 // An orgProjectRequest names a repository of an organisation.
 type orgProjectRequest struct {
 	Name string `json:"name"`
@@ -280,4 +296,20 @@ func (c *call) getGroup() (any, error) {
 		return nil, err
 	}
 	return nil, refuse(http.StatusNotFound, "Group not found")
+}
+
+// A groupRequest asks for a group.
+type groupRequest struct {
+	Name        string `json:"name"`
+	Description string `json:"description,omitempty"`
+}
+
+func (c *call) createGroup() (any, error) {
+	if _, err := c.org(true); err != nil {
+		return nil, err
+	}
+	if err := c.body(&groupRequest{}); err != nil {
+		return nil, err
+	}
+	return nil, refuse(http.StatusBadRequest, "Groups are those of the code host and the directory; a restriction names them as they are called there.")
 }

@@ -73,15 +73,9 @@ type scheduleRequest struct {
 // onto puts what the request says onto a schedule, and says what that lacks.
 // Whether the clock can follow the timetable is for the chapter to say.
 func (r scheduleRequest) onto(s *ci.ScheduledPipeline, by ci.Actor) error {
-	if r.Name != nil {
-		s.Name = *r.Name
-	}
-	if r.Description != nil {
-		s.Description = *r.Description
-	}
-	if r.Timetable != nil {
-		s.Timetable = *r.Timetable
-	}
+	change(&s.Name, r.Name)
+	change(&s.Description, r.Description)
+	change(&s.Timetable, r.Timetable)
 	if r.Parameters != nil {
 		parameters, err := typed(r.Parameters)
 		if err != nil {

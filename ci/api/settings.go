@@ -28,7 +28,7 @@ func projectRoutes() []route {
 			status: 200, response: settings{}, serve: (*call).getSettings,
 		}, {
 			method: "PATCH", path: at + "/settings", shown: triple + "/settings", summary: "Change settings of a project", tag: "Project",
-			status: 200, request: settings{}, response: settings{}, serve: (*call).changeSettings,
+			status: 200, request: settingsChange{}, response: settings{}, serve: (*call).changeSettings,
 		},
 	}
 }
@@ -59,13 +59,46 @@ func settingsOf(s ci.Settings) settings {
 	}}
 }
 
-// of returns the settings as they are kept.
-func (a advancedSettings) of() ci.Settings {
-	return ci.Settings{
-		AutoCancel: a.AutoCancel, BuildForks: a.BuildForks, OnlyPullRequests: a.OnlyPullRequests, NoSSH: a.NoSSH,
-		ForkSecrets: a.ForkSecrets, Open: a.Open, NoStatus: !a.Status, NoSetup: !a.Setup, AdminSettings: a.AdminSettings,
-		PullRequestExempt: a.PullRequestExempt,
+// A settingsChange says some settings; what is absent or null stays as it is.
+type settingsChange struct {
+	Advanced advancedChange `json:"advanced"`
+}
+
+type advancedChange struct {
+	AutoCancel        *bool    `json:"autocancel_builds,omitempty"`
+	BuildForks        *bool    `json:"build_fork_prs,omitempty"`
+	OnlyPullRequests  *bool    `json:"build_prs_only,omitempty"`
+	NoSSH             *bool    `json:"disable_ssh,omitempty"`
+	ForkSecrets       *bool    `json:"forks_receive_secret_env_vars,omitempty"`
+	Open              *bool    `json:"oss,omitempty"`
+	Status            *bool    `json:"set_github_status,omitempty"`
+	Setup             *bool    `json:"setup_workflows,omitempty"`
+	AdminSettings     *bool    `json:"write_settings_requires_admin,omitempty"`
+	PullRequestExempt []string `json:"pr_only_branch_overrides,omitempty"`
+}
+
+func (r advancedChange) onto(s *ci.Settings) error {
+	change(&s.AutoCancel, r.AutoCancel)
+	change(&s.BuildForks, r.BuildForks)
+	change(&s.OnlyPullRequests, r.OnlyPullRequests)
+	change(&s.NoSSH, r.NoSSH)
+	change(&s.ForkSecrets, r.ForkSecrets)
+	change(&s.Open, r.Open)
+	change(&s.AdminSettings, r.AdminSettings)
+	if r.Status != nil {
+		s.NoStatus = !*r.Status
 	}
+	if r.Setup != nil {
+		s.NoSetup = !*r.Setup
+	}
+	if r.PullRequestExempt != nil {
+		s.PullRequestExempt = r.PullRequestExempt
+	}
+	wrong := func(branch string) bool { return branch == "" || badRef(branch) }
+	if len(s.PullRequestExempt) > 100 || slices.ContainsFunc(s.PullRequestExempt, wrong) {
+		return refuse(http.StatusBadRequest, "pr_only_branch_overrides must be at most 100 names of branches.")
+	}
+	return nil
 }
 
 func (c *call) getSettings() (any, error) {
@@ -89,15 +122,13 @@ func (c *call) changeSettings() (any, error) {
 	if c.cfg.Chapters.PutProject == nil {
 		return nil, absent("settings to change")
 	}
-	// What the request leaves out, or says null to, stays as it is.
-	s := settingsOf(p.Settings)
-	if err := c.body(&s); err != nil {
+	var req settingsChange
+	if err := c.body(&req); err != nil {
 		return nil, err
 	}
-	if len(s.Advanced.PullRequestExempt) > 100 || slices.ContainsFunc(s.Advanced.PullRequestExempt, func(b string) bool { return b == "" || badRef(b) }) {
-		return nil, refuse(http.StatusBadRequest, "pr_only_branch_overrides must be at most 100 names of branches.")
+	if err := req.Advanced.onto(&p.Settings); err != nil {
+		return nil, err
 	}
-	p.Settings = s.Advanced.of()
 	if err := c.cfg.Chapters.PutProject(c.r.Context(), p); err != nil {
 		return nil, named(err, "Project")
 	}

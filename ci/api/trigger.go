@@ -187,14 +187,10 @@ func (r triggerChange) onto(k *keptTrigger, p ci.Project, by ci.Actor) error {
 	if k.Provider == "" {
 		k.Provider = r.Source.Provider
 	}
-	for to, from := range map[*string]*string{&k.EventName: r.EventName, &k.ConfigRef: r.ConfigRef, &k.CheckoutRef: r.CheckoutRef} {
-		if from != nil {
-			*to = *from
-		}
-	}
-	if r.Disabled != nil {
-		k.Disabled = *r.Disabled
-	}
+	change(&k.EventName, r.EventName)
+	change(&k.ConfigRef, r.ConfigRef)
+	change(&k.CheckoutRef, r.CheckoutRef)
+	change(&k.Disabled, r.Disabled)
 	switch k.Provider {
 	case "github_app", "github_server", "github_oauth", sourceProvider(p):
 		return r.ontoPush(k, p)

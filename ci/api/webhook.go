@@ -84,12 +84,8 @@ type webhookRequest struct {
 // onto puts what the request says onto a webhook, and says what that lacks.
 // Whether the address may be reached is for the chapter to say.
 func (r webhookRequest) onto(w *ci.Webhook) error {
-	if r.Name != nil {
-		w.Name = *r.Name
-	}
-	if r.URL != nil {
-		w.URL = *r.URL
-	}
+	change(&w.Name, r.Name)
+	change(&w.URL, r.URL)
 	if r.Events != nil {
 		w.Events = r.Events
 	}
