@@ -213,6 +213,10 @@ func TestTriggers(t *testing.T) {
 	require.Empty(t, n.get("/project/" + slug + "/schedule")["items"])
 	n.say(200, "PATCH", at(cron), `{"disabled":false}`)
 	require.Len(t, n.get("/project/" + slug + "/schedule")["items"], 1)
+	n.say(200, "DELETE", "/schedule/"+items(n.get("/project/" + slug + "/schedule"))[0]["id"].(string), "")
+	require.Equal(t, true, n.get(at(cron))["disabled"], "it was deleted under its other name")
+	n.say(200, "PATCH", at(cron), `{"disabled":false}`)
+	require.Len(t, n.get("/project/" + slug + "/schedule")["items"], 1)
 
 	for body, says := range map[string]string{
 		``: "The provider of event_source", `{"event_source":{"provider":"webhook"}}`: "takes no other events",

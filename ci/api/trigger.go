@@ -102,6 +102,9 @@ func (c *call) triggers(p ci.Project) ([]kept[keptTrigger], error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := c.withoutSchedule(p, all); err != nil {
+		return nil, err
+	}
 	if p.Followed && !slices.ContainsFunc(all, pushes) {
 		byNature := kept[keptTrigger]{
 			Doc: ci.Doc{Kind: docTrigger, ID: uuidOr("", "push trigger "+string(p.ID)), Scope: string(p.ID)},
@@ -110,6 +113,25 @@ func (c *call) triggers(p ci.Project) ([]kept[keptTrigger], error) {
 		all = append([]kept[keptTrigger]{byNature}, all...)
 	}
 	return all, nil
+}
+
+// withoutSchedule disables those whose scheduled pipeline somebody has deleted
+// under its other name.
+func (c *call) withoutSchedule(p ci.Project, all []kept[keptTrigger]) error {
+	byClock := func(k kept[keptTrigger]) bool { return k.is.Schedule != "" }
+	if c.cfg.Chapters.Schedules == nil || !slices.ContainsFunc(all, byClock) {
+		return nil
+	}
+	there, err := c.cfg.Chapters.Schedules.Schedules(c.r.Context(), p.ID)
+	if err != nil {
+		return err
+	}
+	for i, k := range all {
+		if byClock(k) && !slices.ContainsFunc(there, func(s ci.ScheduledPipeline) bool { return s.ID == k.is.Schedule }) {
+			all[i].is.Schedule, all[i].is.Disabled = "", true
+		}
+	}
+	return nil
 }
 
 // pushes reports whether pushes pull the trigger.
@@ -299,10 +321,13 @@ func (c *call) putTrigger(p ci.Project, k kept[keptTrigger]) (any, error) {
 		return nil, err
 	}
 	p, err := c.pull(p, &k)
-	if err == nil {
-		err = k.write(c)
-	}
 	if err != nil {
+		return nil, named(err, "Trigger")
+	}
+	if err := k.write(c); err != nil {
+		if k.Version == 0 { // nobody would know what the schedule is for
+			err = errors.Join(err, c.unschedule(&k))
+		}
 		return nil, named(err, "Trigger")
 	}
 	return triggerOf(p, k), nil
