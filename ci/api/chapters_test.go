@@ -36,6 +36,11 @@ func TestOrganizations(t *testing.T) {
 		alone.call("GET", "/api/v2/me/collaborations", "").body)
 	require.Equal(t, id, alone.get("/organization/" + id)["id"])
 
+	// Without a word on who may see them there are no others either.
+	free := newTown(t, func(c *api.Config) { c.Chapters.Orgs, c.Chapters.MayOrg = nil, nil })
+	require.Equal(t, id, free.get("/organization/github/acme")["id"])
+	free.say(404, "GET", "/organization/gh/empty", "")
+
 	require.Equal(t, "ada", n.get("/user/" + strings.ToUpper(ada.ID))["login"])
 	require.Equal(t, "grace", n.get("/user/" + grace.ID)["login"])
 	require.Equal(t, "User not found", n.say(404, "GET", "/user/"+ci.NewID(), "")["message"])

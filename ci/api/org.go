@@ -114,13 +114,20 @@ func (c *call) mayOrg(slug string, write bool) error {
 	return c.cfg.Chapters.MayOrg(c.r.Context(), c.by, slug, write)
 }
 
+// orgSlug takes a slug as it is where somebody says who may see what belongs to
+// it; else it must be that of an organisation that is known here.
 func (c *call) orgSlug(name string) (string, error) {
-	if !isUUID(name) {
-		host, org, _ := strings.Cut(name, "/")
-		if host == "" || org == "" || strings.Contains(org, "/") {
-			return "", ci.ErrNotFound
-		}
+	byID := isUUID(name)
+	host, org, _ := strings.Cut(name, "/")
+	switch {
+	case byID:
+		name = strings.ToLower(name)
+	case host == "" || org == "" || strings.Contains(org, "/"):
+		return "", ci.ErrNotFound
+	case c.cfg.Chapters.MayOrg != nil:
 		return shorten(name), nil
+	default:
+		name = shorten(name)
 	}
 	theirs, err := c.theirOrgs()
 	if err != nil {
@@ -131,7 +138,7 @@ func (c *call) orgSlug(name string) (string, error) {
 		return "", err
 	}
 	for _, slug := range append(theirs, all...) {
-		if orgID(slug) == strings.ToLower(name) {
+		if byID && orgID(slug) == name || slug == name {
 			return slug, nil
 		}
 	}

@@ -88,12 +88,16 @@ func (c *call) ofContext(write bool) (ci.Holder, error) {
 	return ci.Holder{Context: x.ID}, err
 }
 
-func (c *call) listProjectVariables() (any, error) {
+func (c *call) projectVariables() ([]ci.Variable, error) {
 	of, err := c.ofProject()
 	if err != nil {
 		return nil, err
 	}
-	all, err := c.cfg.Chapters.Variables.Variables(c.r.Context(), of)
+	return c.cfg.Chapters.Variables.Variables(c.r.Context(), of)
+}
+
+func (c *call) listProjectVariables() (any, error) {
+	all, err := c.projectVariables()
 	if err != nil {
 		return nil, err
 	}
@@ -132,11 +136,7 @@ func (c *call) setProjectVariable() (any, error) {
 func noVariable() error { return refuse(http.StatusNotFound, "Environment variable not found.") }
 
 func (c *call) getProjectVariable() (any, error) {
-	of, err := c.ofProject()
-	if err != nil {
-		return nil, err
-	}
-	all, err := c.cfg.Chapters.Variables.Variables(c.r.Context(), of)
+	all, err := c.projectVariables()
 	if err != nil {
 		return nil, err
 	}
