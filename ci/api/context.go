@@ -132,9 +132,6 @@ func (c *call) createContext() (any, error) {
 		return nil, err
 	}
 	x, err := c.cfg.Chapters.Contexts.CreateContext(c.r.Context(), org, req.Name, c.by)
-	if errors.Is(err, ci.ErrConflict) {
-		return nil, refuse(http.StatusConflict, "A context named "+req.Name+" already exists")
-	}
 	if err != nil {
 		return nil, err
 	}
@@ -236,9 +233,6 @@ func (c *call) createRestriction() (any, error) {
 		return nil, refuse(http.StatusBadRequest, "restriction_type must be project, expression or group.")
 	}
 	r, err := c.cfg.Chapters.Contexts.Restrict(c.r.Context(), x.ID, kind, req.Value, c.by)
-	if errors.Is(err, ci.ErrConflict) {
-		return nil, refuse(http.StatusConflict, "This restriction already exists.")
-	}
 	if err != nil {
 		return nil, named(err, "Context")
 	}

@@ -253,7 +253,7 @@ func (c *call) putDefinition(p ci.Project, k kept[keptDefinition]) (any, error) 
 	k.Name = k.is.Name
 	err := k.write(c)
 	if errors.Is(err, ci.ErrConflict) {
-		return nil, refuse(http.StatusConflict, "A pipeline definition of that name already exists.")
+		return nil, refuse(http.StatusConflict, "A pipeline definition of that name already exists, or somebody has changed this one meanwhile; read it again.")
 	}
 	if err != nil {
 		return nil, err

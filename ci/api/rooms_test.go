@@ -106,7 +106,7 @@ func (r *rooms) CreateContext(_ context.Context, org, name string, by ci.Actor) 
 	defer r.mu.Unlock()
 	for _, x := range r.contexts {
 		if x.Name == name {
-			return x, fmt.Errorf("create context %s: %w", name, ci.ErrConflict)
+			return x, fmt.Errorf("A context named %s already exists: %w", name, ci.ErrConflict)
 		}
 	}
 	if strings.TrimSpace(name) != name {

@@ -341,7 +341,11 @@ func (c *call) pull(p ci.Project, k *kept[keptTrigger]) (ci.Project, error) {
 	case k.is.Provider == scheduleProvider && k.is.Disabled:
 		return p, c.unschedule(k)
 	case k.is.Provider == scheduleProvider:
-		s, err := schedules.PutSchedule(c.r.Context(), k.is.scheduled(p), c.by)
+		s := k.is.scheduled(p)
+		if old, err := schedules.Schedule(c.r.Context(), s.ID); err == nil {
+			s.Created, s.Description = old.Created, old.Description
+		}
+		s, err := schedules.PutSchedule(c.r.Context(), s, c.by)
 		k.is.Schedule = s.ID
 		return p, err
 	}
