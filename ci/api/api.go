@@ -32,6 +32,9 @@ type Config struct {
 	Trigger func(ctx context.Context, t ci.Trigger) (ci.Pipeline, error)
 	// JobURL returns the address of a job's page; nil leaves it empty.
 	JobURL func(p ci.Project, number int64) string
+	// User returns the person with an identity; who nobody may know of is
+	// [ci.ErrNotFound]. nil knows only who asks.
+	User func(ctx context.Context, id string) (ci.Actor, error)
 	// Chapters are what there is beyond pipelines.
 	Chapters Chapters
 }
@@ -89,7 +92,7 @@ func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		// before it replies, and would wait for a sender that stalls.
 		_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(bodyTimeout))
 	}
-	a.mux.ServeHTTP(w, withSlug(r))
+	a.mux.ServeHTTP(w, withOrg(withSlug(r)))
 }
 
 // unknown answers what no route takes.

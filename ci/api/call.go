@@ -2,6 +2,7 @@ package api
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -20,6 +21,7 @@ import (
 // The limits of a request's body.
 const (
 	maxBody     = 1 << 20
+	maxConfig   = 4 << 20 // of one that carries a configuration
 	bodyTimeout = 30 * time.Second
 )
 
@@ -29,6 +31,8 @@ type call struct {
 	w  http.ResponseWriter
 	r  *http.Request
 	by ci.Actor
+	// most is the size in bytes of the largest body.
+	most int64
 	// checked is when Auth was asked last.
 	checked time.Time
 	// projects are those read so far; one list names the same ones often.
@@ -37,7 +41,7 @@ type call struct {
 
 // serve authenticates, runs the route and writes its reply.
 func (a *API) serve(route route, w http.ResponseWriter, r *http.Request) {
-	c := &call{API: a, w: w, r: r}
+	c := &call{API: a, w: w, r: r, most: cmp.Or(route.most, maxBody)}
 	var v any
 	err := c.authenticate(route)
 	if err == nil {
@@ -58,6 +62,10 @@ func (a *API) serve(route route, w http.ResponseWriter, r *http.Request) {
 	}
 	if status == http.StatusUnauthorized {
 		w.Header().Set("WWW-Authenticate", `Bearer realm="rondo"`)
+	}
+	if route.errorKey {
+		reply(w, status, bothMessages{text, text})
+		return
 	}
 	reply(w, status, message{text})
 }
@@ -110,14 +118,14 @@ func token(r *http.Request) string {
 
 // body decodes a JSON request into v. An empty body leaves v as it is.
 func (c *call) body(v any) error {
-	data, err := io.ReadAll(http.MaxBytesReader(c.w, c.r.Body, maxBody))
+	data, err := io.ReadAll(http.MaxBytesReader(c.w, c.r.Body, c.most))
 	if err == nil { // from here on, a deadline would look like a client that goes away
 		_ = http.NewResponseController(c.w).SetReadDeadline(time.Time{})
 	}
 	var large *http.MaxBytesError
 	switch {
 	case errors.As(err, &large):
-		return refuse(http.StatusRequestEntityTooLarge, fmt.Sprintf("The request is larger than %d bytes.", maxBody))
+		return refuse(http.StatusRequestEntityTooLarge, fmt.Sprintf("The request is larger than %d bytes.", c.most))
 	case err != nil:
 		return refuse(http.StatusBadRequest, "The request could not be read to its end.")
 	case len(bytes.TrimSpace(data)) == 0:
@@ -147,13 +155,20 @@ func (c *call) body(v any) error {
 // project returns the project of the address, if the caller may see (or
 // change) it.
 func (c *call) project(write bool) (ci.Project, error) {
-	name := c.r.PathValue("project_slug")
+	return c.projectNamed(c.r.PathValue("project_slug"), write)
+}
+
+// projectNamed returns a project by slug or identity, likewise.
+func (c *call) projectNamed(name string, write bool) (ci.Project, error) {
+	if id := standalone(name); id != "" {
+		name = id
+	}
 	var p ci.Project
 	var err error
 	if isUUID(name) {
 		p, err = c.read.Project(c.r.Context(), ci.ProjectID(strings.ToLower(name)))
 	} else {
-		p, err = c.read.ProjectBySlug(c.r.Context(), name)
+		p, err = c.read.ProjectBySlug(c.r.Context(), shorten(name))
 	}
 	if err == nil {
 		err = c.cfg.May(c.r.Context(), c.by, p, write)

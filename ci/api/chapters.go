@@ -14,6 +14,9 @@ type Chapters struct {
 	Keys      Keys
 	Schedules Schedules
 	Webhooks  Webhooks
+	// Docs is where the API keeps what is its own; without it there are no
+	// definitions, triggers, claims or allowed addresses of orbs to create.
+	Docs Docs
 	// PutProject writes the settings of a project.
 	PutProject func(ctx context.Context, p ci.Project) error
 	// Follow makes the code host tell of pushes to a repository, by its slug,
@@ -45,7 +48,8 @@ type Contexts interface {
 	// Contexts lists those of an organisation by name; of all with org "".
 	Contexts(ctx context.Context, org string) ([]ci.Context, error)
 	Context(ctx context.Context, id ci.ContextID) (ci.Context, error)
-	// CreateContext makes one. A name that is taken is [ci.ErrConflict].
+	// CreateContext makes one. A name that is taken is [ci.ErrConflict], with a
+	// text that contains "already exists": clients look for that.
 	CreateContext(ctx context.Context, org, name string, by ci.Actor) (ci.Context, error)
 	// DeleteContext removes it with its variables and restrictions.
 	DeleteContext(ctx context.Context, id ci.ContextID, by ci.Actor) error

@@ -23,6 +23,7 @@ func (c *call) openAPI() (any, error) {
 func describe(table []route, base string) []byte {
 	schemas := &schemas{byName: object{}}
 	failure := object{"description": "An error", "content": content(schemas.of(message{}))}
+	failures := object{"description": "An error", "content": content(schemas.of(bothMessages{}))}
 	paths := object{}
 	for _, r := range table {
 		shown, parameters := documentedPath(r)
@@ -35,6 +36,9 @@ func describe(table []route, base string) []byte {
 		}
 		if r.request != nil {
 			op["requestBody"] = object{"content": content(schemas.of(r.request))}
+		}
+		if r.errorKey {
+			op["responses"].(object)["default"] = failures
 		}
 		if r.open {
 			op["security"] = []any{}

@@ -192,11 +192,17 @@ func (c *call) triggerPipeline() (any, error) {
 	if err := c.body(&req); err != nil {
 		return nil, err
 	}
+	if len(req.Config) > 0 && string(req.Config) != "null" {
+		return nil, refuse(http.StatusBadRequest, "A configuration in the request is not supported; commit it.")
+	}
+	return c.start(project, req.triggerRequest)
+}
+
+// start triggers a pipeline.
+func (c *call) start(project ci.Project, req triggerRequest) (any, error) {
 	switch {
 	case c.cfg.Trigger == nil:
 		return nil, refuse(http.StatusNotImplemented, "This server takes no triggers.")
-	case len(req.Config) > 0 && string(req.Config) != "null":
-		return nil, refuse(http.StatusBadRequest, "A configuration in the request is not supported; commit it.")
 	case req.Branch != "" && req.Tag != "":
 		return nil, refuse(http.StatusBadRequest, "Give either a branch or a tag, not both.")
 	case badRef(req.Branch) || badRef(req.Tag):

@@ -15,6 +15,12 @@ type message struct {
 	Message string `json:"message"`
 }
 
+// bothMessages is an error under both of the keys where clients look for it.
+type bothMessages struct {
+	Message string `json:"message"`
+	Error   string `json:"error"`
+}
+
 // A refusal is an error with its own status and text.
 type refusal struct {
 	status int

@@ -17,9 +17,14 @@ type user struct {
 	Avatar *string `json:"avatar_url"`
 }
 
-func (c *call) me() (any, error) {
-	return user{ID: uuidOr(c.by.ID, "user "+c.by.String()), Login: c.by.String(), Name: c.by.String()}, nil
+func userOf(a ci.Actor) user {
+	return user{ID: uuidOr(a.ID, "user "+a.String()), Login: a.String(), Name: a.String()}
 }
+
+// self returns who calls.
+func (c *call) self() user { return userOf(c.by) }
+
+func (c *call) me() (any, error) { return c.self(), nil }
 
 // uuidOr returns id if it is a UUID, and else one that follows from the name:
 // clients expect one everywhere.
@@ -53,7 +58,7 @@ type projectVCSInfo struct {
 func projectOf(p ci.Project) project {
 	org := p.OrgSlug()
 	return project{
-		ID: string(p.ID), Slug: p.Slug, Name: p.Repo, Org: p.Org, OrgSlug: org, OrgID: uuidOr("", "org "+org),
+		ID: string(p.ID), Slug: p.Slug, Name: p.Repo, Org: p.Org, OrgSlug: org, OrgID: orgID(org),
 		VCS: projectVCSInfo{URL: webURL(p), Provider: provider(p), DefaultBranch: p.DefaultBranch},
 	}
 }
@@ -100,7 +105,12 @@ func (c *call) getProject() (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return projectOf(p), nil
+	out := projectOf(p)
+	// Who knows it by another slug goes on to know it by that.
+	if asked := c.r.PathValue("project_slug"); standalone(asked) != "" {
+		out.Slug = asked
+	}
+	return out, nil
 }
 
 func (c *call) listProjects() (any, error) {

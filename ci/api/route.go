@@ -1,5 +1,7 @@
 package api
 
+import "slices"
+
 // A route is one operation: how it is served and how it is described.
 type route struct {
 	method string
@@ -18,6 +20,11 @@ type route struct {
 	response any
 	// open routes need no token.
 	open bool
+	// most is the size in bytes of the largest body; 0 is [maxBody].
+	most int64
+	// errorKey says that errors have their text as "error", too, where clients
+	// look for it there.
+	errorKey bool
 	// serve does the operation and returns the reply, or written.
 	serve func(*call) (any, error)
 }
@@ -26,7 +33,10 @@ const pageToken = "page-token: the next_page_token of the page before"
 
 // routes returns the table of all operations.
 func routes() []route {
-	return append(append(documented(), jobRoutes()...), own()...)
+	return slices.Concat(
+		documented(), jobRoutes(), orgRoutes(), projectRoutes(), contextRoutes(), variableRoutes(), keyRoutes(), scheduleRoutes(),
+		webhookRoutes(), definitionRoutes(), triggerRoutes(), compileRoutes(), claimRoutes(), policyRoutes(), own(),
+	)
 }
 
 // documented are the operations on what is not a job.

@@ -24,35 +24,47 @@ func shorten(slug string) string {
 // is said of a job directly below the project moves below job, since the
 // patterns of the router could not tell it from the project's other things.
 func withSlug(r *http.Request) *http.Request {
-	rest, ok := strings.CutPrefix(r.URL.EscapedPath(), root+"/project/")
+	slug, rest, ok := gather(r, root+"/project/", 3)
 	if !ok {
 		return r
 	}
-	parts := strings.Split(rest, "/")
-	n := 1
-	if first, err := url.PathUnescape(parts[0]); err != nil || !strings.Contains(first, "/") && !isUUID(first) {
-		n = 3
+	if len(rest) > 1 && '0' <= rest[1] && rest[1] <= '9' {
+		rest = "/job" + rest
+	}
+	return at(r, root+"/project/"+url.PathEscape(slug)+rest)
+}
+
+// gather reads a slug of n parts that stands below the prefix in the address:
+// as so many segments, as one with the slashes escaped, or as an identity. What
+// follows it is still escaped; it is empty or begins with a slash.
+func gather(r *http.Request, prefix string, n int) (slug, rest string, ok bool) {
+	below, ok := strings.CutPrefix(r.URL.EscapedPath(), prefix)
+	if !ok {
+		return "", "", false
+	}
+	parts := strings.Split(below, "/")
+	if first, err := url.PathUnescape(parts[0]); err == nil && (strings.Contains(first, "/") || isUUID(first)) {
+		n = 1
 	}
 	if len(parts) < n {
-		return r
+		return "", "", false
 	}
 	names := make([]string, n)
 	for i, p := range parts[:n] {
 		name, err := url.PathUnescape(p)
 		if err != nil || name == "" {
-			return r
+			return "", "", false
 		}
 		names[i] = name
 	}
-	slug := shorten(strings.Join(names, "/"))
-	raw := root + "/project/" + url.PathEscape(slug)
-	rest = strings.Join(parts[n:], "/")
-	if rest != "" && '0' <= rest[0] && rest[0] <= '9' {
-		rest = "job/" + rest
-	}
 	if len(parts) > n {
-		raw += "/" + rest
+		rest = "/" + strings.Join(parts[n:], "/")
 	}
+	return shorten(strings.Join(names, "/")), rest, true
+}
+
+// at returns the request as if it had been made of the escaped path.
+func at(r *http.Request, raw string) *http.Request {
 	path, err := url.PathUnescape(raw)
 	if err != nil {
 		return r

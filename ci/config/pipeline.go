@@ -116,6 +116,27 @@ func fromGo(v any) (*node, bool) {
 	return nil, false
 }
 
+// given returns what a caller gave for the parameter. Command lines and forms
+// know text only: text that says a boolean or an integer is one where that is
+// what was declared.
+func (p *param) given(v any) any {
+	said, ok := v.(string)
+	if !ok {
+		return v
+	}
+	switch p.typ {
+	case "boolean":
+		if said == "true" || said == "false" {
+			return said == "true"
+		}
+	case "integer":
+		if n, err := strconv.ParseInt(said, 10, 64); err == nil {
+			return n
+		}
+	}
+	return v
+}
+
 // pipelineParameters declares the configuration's own parameters and takes
 // their values from the caller.
 func (c *compiler) pipelineParameters(root *node) {
@@ -132,7 +153,7 @@ func (c *compiler) pipelineParameters(root *node) {
 			c.params[p.name] = p.def
 			continue
 		}
-		n, known := fromGo(given)
+		n, known := fromGo(p.given(given))
 		if !known {
 			c.fail(p.key, "CFG032", "the value given for the pipeline parameter '%s' has the type %T", p.name, given)
 		} else if !c.fits(p, n) {
