@@ -92,7 +92,7 @@ func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		// before it replies, and would wait for a sender that stalls.
 		_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(bodyTimeout))
 	}
-	a.mux.ServeHTTP(w, withOrg(withSlug(r)))
+	a.mux.ServeHTTP(w, withInsights(withOrg(withSlug(r))))
 }
 
 // unknown answers what no route takes.

@@ -14,6 +14,7 @@ type Chapters struct {
 	Keys      Keys
 	Schedules Schedules
 	Webhooks  Webhooks
+	Insights  Insights
 	// Docs is where the API keeps what is its own; without it there are no
 	// definitions, triggers, claims or allowed addresses of orbs to create.
 	Docs Docs
