@@ -84,6 +84,9 @@ func pipelineOf(p ci.Pipeline, project ci.Project) pipeline {
 type pipelineConfig struct {
 	Source   string `json:"source"`
 	Compiled string `json:"compiled"`
+	// Those of the setup workflow, once the pipeline has been continued.
+	Setup         string `json:"setup-config,omitempty"`
+	SetupCompiled string `json:"compiled-setup-config,omitempty"`
 }
 
 // A triggerRequest asks for a pipeline.

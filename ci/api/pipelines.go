@@ -156,7 +156,11 @@ func (c *call) getPipelineConfig() (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return pipelineConfig{Source: plan.Source, Compiled: plan.Expanded}, nil
+	out := pipelineConfig{Source: plan.Source, Compiled: plan.Expanded}
+	if plan.Before != nil {
+		out.Setup, out.SetupCompiled = plan.Before.Source, plan.Before.Expanded
+	}
+	return out, nil
 }
 
 func (c *call) cancelPipeline() (any, error) {

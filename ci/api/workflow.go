@@ -20,6 +20,7 @@ type workflow struct {
 	Stopped  stamp   `json:"stopped_at"`
 	Canceled *string `json:"canceled_by,omitempty"`
 	RerunOf  string  `json:"rerun_of,omitempty"`
+	Tag      string  `json:"tag,omitempty"` // "setup" or nothing
 }
 
 func workflowOf(w ci.Workflow, p ci.Pipeline, project ci.Project) workflow {
@@ -27,6 +28,9 @@ func workflowOf(w ci.Workflow, p ci.Pipeline, project ci.Project) workflow {
 		ID: string(w.ID), Name: w.Name, Pipeline: string(w.Pipeline), Number: p.Number, Slug: project.Slug,
 		Status: string(w.Status), By: actorID(w.By), Created: stampOf(w.Created), Stopped: stampOf(w.Stopped),
 		RerunOf: string(w.RerunOf),
+	}
+	if w.Setup {
+		out.Tag = "setup"
 	}
 	if w.Status == ci.Canceled {
 		out.Canceled = new(actorID(w.Canceled))
