@@ -72,5 +72,5 @@ func TestProcessOrb_Real(t *testing.T) {
 func ExampleProcessOrb() {
 	_, err := config.ProcessOrb(context.Background(), []byte("commands: {greet: {steps: [rnu: echo hi]}}"), config.Options{})
 	fmt.Println(err)
-	// Output: orb.yml:1:27: Cannot find a definition for command named rnu. did you mean run?
+	// Output: orb.yml:1:28: CFG020: Cannot find a definition for command named rnu (did you mean run?)
 }
