@@ -21,7 +21,7 @@ type parser struct {
 
 // parse reads a document. What is wrong with it is a [mistake].
 func parse(text string) (*document, error) {
-	p := &parser{scanner: scanner{text: text, line: 1}}
+	p := &parser{scanner: scanner{text: strings.TrimPrefix(text, "\ufeff"), line: 1}}
 	if err := p.advance(); err != nil {
 		return nil, err
 	}
@@ -356,6 +356,9 @@ func (p *parser) value() (any, error) {
 	return nil, wrong(t.at, "a value is expected, not %s", t.kind)
 }
 
+// closing has the end of what begins so.
+var closing = map[string]string{"[": "]", "{": "}"}
+
 // compound reads a list or an object, which may be empty.
 func (p *parser) compound() (any, error) {
 	if p.depth++; p.depth > maxDepth {
@@ -368,7 +371,7 @@ func (p *parser) compound() (any, error) {
 	}
 	list, object := []any{}, map[string]any{}
 	for {
-		_, done, err := p.take(strings.Map(func(r rune) rune { return r + 2 }, open)) // ] and } are two behind
+		_, done, err := p.take(closing[open])
 		if err != nil {
 			return nil, err
 		}

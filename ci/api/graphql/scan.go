@@ -52,7 +52,6 @@ func wrong(at place, format string, args ...any) error {
 
 // blank skips what means nothing: blanks, commas, line ends and comments.
 func (s *scanner) blank() {
-	s.text = strings.TrimPrefix(s.text, "\ufeff")
 	for ; s.pos < len(s.text); s.pos++ {
 		switch s.text[s.pos] {
 		case ' ', '\t', '\r', ',':
