@@ -2,6 +2,7 @@ package graphql
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/rondo-ci/rondo/ci"
@@ -56,15 +57,16 @@ func createOrb(ctx context.Context, c *call, a args) (any, error) {
 
 // changeOrb changes an orb, if the caller may.
 func (c *call) changeOrb(ctx context.Context, id string, edit func(*ci.Orb) error) (ci.Orb, error) {
-	r, o, err := c.ourOrb(ctx, func(r Registry) (ci.Orb, error) { return r.OrbByID(ctx, id) })
+	r, o, err := c.ourOrb(ctx, id, "", func(r Registry) (ci.Orb, error) { return r.OrbByID(ctx, id) })
 	if err != nil {
 		return o, err
 	}
 	return r.ChangeOrb(ctx, id, edit)
 }
 
-// ourOrb returns an orb that the caller may change.
-func (c *call) ourOrb(ctx context.Context, find func(Registry) (ci.Orb, error)) (Registry, ci.Orb, error) {
+// ourOrb returns an orb that the caller may change. Whoever may not see it gets
+// the answer for one that does not exist, word for word.
+func (c *call) ourOrb(ctx context.Context, what, advice string, find func(Registry) (ci.Orb, error)) (Registry, ci.Orb, error) {
 	r, err := c.orbs()
 	if err != nil {
 		return nil, ci.Orb{}, err
@@ -72,6 +74,9 @@ func (c *call) ourOrb(ctx context.Context, find func(Registry) (ci.Orb, error)) 
 	o, err := find(r)
 	if err == nil {
 		err = c.sees(ctx, o)
+	}
+	if errors.Is(err, ci.ErrNotFound) {
+		err = fmt.Errorf("there is no orb %.200s%s: %w", what, advice, ci.ErrNotFound)
 	}
 	if err == nil {
 		err = c.may(ctx, o.Namespace.Org, true)
@@ -90,17 +95,12 @@ func (t *types) versionMutations() map[string]field {
 
 // target returns the orb that the arguments of a publication name.
 func (c *call) target(ctx context.Context, a args) (Registry, ci.Orb, error) {
-	return c.ourOrb(ctx, func(r Registry) (ci.Orb, error) {
-		if id := a.text("orbId"); id != "" {
-			return r.OrbByID(ctx, id)
-		}
-		name := a.text("namespaceName") + "/" + a.text("orbName")
-		o, err := r.OrbNamed(ctx, name)
-		if err != nil {
-			return o, fmt.Errorf("%w: create it first, with `circleci orb create %.100s`", err, name)
-		}
-		return o, nil
-	})
+	if id := a.text("orbId"); id != "" {
+		return c.ourOrb(ctx, id, "", func(r Registry) (ci.Orb, error) { return r.OrbByID(ctx, id) })
+	}
+	name := a.text("namespaceName") + "/" + a.text("orbName")
+	advice := "; create it first, with `circleci orb create`"
+	return c.ourOrb(ctx, name, advice, func(r Registry) (ci.Orb, error) { return r.OrbNamed(ctx, name) })
 }
 
 func publishOrb(ctx context.Context, c *call, a args) (any, error) {

@@ -98,15 +98,17 @@ func (r *Registry) For(org string) View { return View{r, org} }
 // [ci.ErrNotFound].
 func (v View) Orb(ctx context.Context, ref string) (resolved string, source []byte, err error) {
 	o, version, err := v.r.OrbVersion(ctx, ref)
-	if err != nil {
-		return "", nil, err
+	if err == nil && o.Private && o.Namespace.Org != v.org {
+		err = ci.ErrNotFound
 	}
-	if o.Private && o.Namespace.Org != v.org {
+	if err == nil {
+		source, err = v.r.OrbSource(ctx, version.ID)
+	}
+	switch {
+	case errors.Is(err, ci.ErrNotFound): // one text, whether it is absent or hidden
 		return "", nil, fmt.Errorf("orb %s: %w", ref, ci.ErrNotFound)
-	}
-	source, err = v.r.OrbSource(ctx, version.ID)
-	if err != nil {
-		return "", nil, fmt.Errorf("orb %s: %w", ref, err)
+	case err != nil:
+		return "", nil, err
 	}
 	name, _, _ := strings.Cut(ref, "@") // an older name of the namespace is as good
 	return name + "@" + version.Version, source, nil

@@ -184,6 +184,7 @@ func TestRegistry_PrivateOrbs(t *testing.T) {
 	_, _, missing := r.For("gh/mallory").Orb(ctx, "acme/none@1")
 	require.ErrorIs(t, denied, ci.ErrNotFound)
 	require.ErrorIs(t, missing, ci.ErrNotFound)
+	require.Equal(t, strings.ReplaceAll(missing.Error(), "none", "secret"), denied.Error(), "they look the same")
 
 	source := []byte("{version: 2.1, orbs: {o: acme/secret@1}, jobs: {build: {docker: [{image: a}], steps: [o/hi]}}}")
 	_, err = config.Compile(ctx, source, config.Options{Orbs: r.For("gh/acme")})
