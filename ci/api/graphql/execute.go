@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/http"
 	"time"
 
 	"github.com/rondo-ci/rondo/ci"
@@ -16,8 +17,11 @@ import (
 const (
 	maxReply  = 32 << 20 // bytes
 	maxValues = 100_000
-	// maxCompiles is how many texts one request may have compiled.
-	maxCompiles = 5
+	// maxEffort is how much of what costs more than a field one request may ask
+	// for: texts to be compiled, and lists of all orbs.
+	maxEffort     = 100
+	effortCompile = 20
+	effortList    = 2
 )
 
 // A call is one operation being executed.
@@ -28,8 +32,16 @@ type call struct {
 	values int
 	path   []any
 	errs   []failure
-	// compiles counts the texts that were compiled.
-	compiles int
+	effort int
+}
+
+// spend counts effort, so that one request cannot ask for it a thousand times.
+func (c *call) spend(n int) error {
+	if c.effort += n; c.effort > maxEffort {
+		return wire.Refuse(http.StatusTooManyRequests, fmt.Sprintf("this asks for more than %d texts to be compiled or %d lists; ask for less at once",
+			maxEffort/effortCompile, maxEffort/effortList))
+	}
+	return nil
 }
 
 // A failure is an error as clients read it.

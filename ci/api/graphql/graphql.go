@@ -53,6 +53,7 @@ type Handler struct {
 	registry Registry
 	cfg      Config
 	log      *slog.Logger
+	gate     gate
 	query    *object
 	mutation *object
 }

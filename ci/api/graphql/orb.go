@@ -119,6 +119,9 @@ func (c *call) sees(ctx context.Context, o ci.Orb) error {
 // lists.
 func (c *call) listed(ctx context.Context, namespace, view string) ([]ci.Orb, error) {
 	r, err := c.orbs()
+	if err == nil {
+		err = c.spend(effortList)
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -21,7 +21,7 @@ type parser struct {
 
 // parse reads a document. What is wrong with it is a [mistake].
 func parse(text string) (*document, error) {
-	p := &parser{scanner: scanner{text: strings.TrimPrefix(text, "\ufeff"), line: 1}}
+	p := &parser{scanner: scanner{text: strings.TrimPrefix(text, "\ufeff"), line: 1, column: 1}}
 	if err := p.advance(); err != nil {
 		return nil, err
 	}

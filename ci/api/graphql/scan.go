@@ -27,13 +27,20 @@ type scanner struct {
 	text string
 	pos  int
 	line int
-	from int // of the line
+	// column is that of what is at mark, so that a long line is counted once.
+	column int
+	mark   int
 }
 
 // here is the place of the next character.
 func (s *scanner) here() place {
-	return place{s.line, utf8.RuneCountInString(s.text[s.from:s.pos]) + 1}
+	s.column += utf8.RuneCountInString(s.text[s.mark:s.pos])
+	s.mark = s.pos
+	return place{s.line, s.column}
 }
+
+// newline notes that a line ends at the next character.
+func (s *scanner) newline() { s.line, s.column, s.mark = s.line+1, 1, s.pos+1 }
 
 // A mistake is an error in a document, at a place.
 type mistake struct {
@@ -56,7 +63,7 @@ func (s *scanner) blank() {
 		switch s.text[s.pos] {
 		case ' ', '\t', '\r', ',':
 		case '\n':
-			s.line, s.from = s.line+1, s.pos+1
+			s.newline()
 		case '#':
 			end := strings.IndexByte(s.text[s.pos:], '\n')
 			if end < 0 {
@@ -184,7 +191,7 @@ func (s *scanner) block(t *token) error {
 			return nil
 		default:
 			if rest[0] == '\n' {
-				s.line, s.from = s.line+1, s.pos+1
+				s.newline()
 			}
 			b.WriteByte(rest[0])
 		}

@@ -116,10 +116,8 @@ func (c *call) publish(ctx context.Context, r Registry, o ci.Orb, number, source
 	if c.cfg.CompileOrb == nil {
 		return nil, fmt.Errorf("this installation cannot check orbs, so it publishes none: %w", ci.ErrInvalid)
 	}
-	if err := c.compiling(); err != nil {
-		return nil, err
-	}
-	if _, err := c.cfg.CompileOrb(ctx, source, o.Namespace.Org); err != nil {
+	_, err := c.compile(ctx, func(ctx context.Context) (string, error) { return c.cfg.CompileOrb(ctx, source, o.Namespace.Org) })
+	if err != nil {
 		return nil, err
 	}
 	v, err := r.PublishOrb(ctx, o.ID, number, []byte(source))

@@ -96,7 +96,8 @@ func New(docs ci.Docs, names Namespaces, cfg Config) *Handler {
 		h.mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) { h.serve(serve, w, r) })
 	}
 	h.mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
-		wire.Reply(w, http.StatusNotFound, message{"Not found: of version 3 of the API this server has " + root + " only."})
+		wire.Reply(w, http.StatusNotFound, message{
+			"Not found: of version 3 of the API this server has " + root + " only; version 2 and the classic circleci CLI (0.1.x) have the rest."})
 	})
 	return h
 }

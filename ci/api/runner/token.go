@@ -1,6 +1,7 @@
 package runner
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"crypto/sha256"
@@ -9,6 +10,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -99,6 +101,9 @@ func (c *call) listTokens() (any, error) {
 			out = append(out, t)
 		}
 	}
+	slices.SortStableFunc(out, func(a, b token) int {
+		return cmp.Or(cmp.Compare(a.Class, b.Class), cmp.Compare(a.Nickname, b.Nickname))
+	})
 	return pageOf(out), nil
 }
 
