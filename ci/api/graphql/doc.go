@@ -5,9 +5,9 @@
 // Its noun is the [Handler], an http.Handler for POST /graphql-unstable.
 // Documents are parsed and executed over a small schema, so a client gets the
 // fields that it asks for, in whatever way it asks. There is no introspection,
-// and there are no interfaces, unions or subscriptions. Depth, number of fields and size of a reply are bounded. An
-// answer has status 200 also when it is an error, since clients drop the body
-// of any other.
+// and there are no interfaces, unions or subscriptions. Depth, number of
+// fields, effort and size of a reply are bounded. An answer has status 200 also
+// when it is an error of a document, since clients drop the body of any other.
 //
 // What it tells and does comes from a [Registry] and from functions in the
 // [Config]. The package keeps no state and compiles nothing itself.

@@ -126,7 +126,7 @@ func TestMistakes(t *testing.T) {
 		"{ orb(name: null) { id } }":          "the argument name of orb is required",
 		"{ orb(name: 7) { id } }":             "the argument name of orb has to be of type String",
 		"{ orb(name: \"a\", tag: 1) { id } }": "orb takes no argument tag",
-		"{ organization(name: \"a\", vcsType: SVN) { id } }":     "has to be one of GITHUB, BITBUCKET, CIRCLECI, LOCAL, not SVN",
+		"{ organization(name: \"a\", vcsType: SVN) { id } }":     "has to be one of GITHUB, BITBUCKET, CIRCLECI, LOCAL, GH, BB, not SVN",
 		"{ orbs(first: \"x\") { totalCount } }":                  "the argument first of orbs has to be of type Int",
 		"{ orbs(first: 99999999999) { totalCount } }":            "has to be of type Int",
 		"{ orbConfig(orbYaml: \"\", ownerId: \"x\") { valid } }": "has to be a UUID, not \"x\"",
@@ -198,6 +198,11 @@ func TestExecution_Fragments(t *testing.T) {
 	require.NoError(t, err)
 	rec := w.send("POST", `{"query":"query($full: Boolean = true, $n: String = \"\"\"\n acme\n\"\"\") { space: registryNamespace(name: $n) { ...names, orbs(first: 2,) { totalCount } orbs(first: 2) { pageInfo { hasNextPage } } } hidden: __typename @skip(if: $full) shown: __typename @include(if: $full) ... on Query { inline: orbCategoryByName(name: \"Test\\u0069ng\") { __typename name } } ... on Mutation { nothing } } fragment names on RegistryNamespace { called: name }"}`, nil)
 	require.JSONEq(t, `{"data":{"space":{"called":"acme","orbs":{"totalCount":0,"pageInfo":{"hasNextPage":false}}},"shown":"Query","inline":{"__typename":"OrbCategory","name":"Testing"}}}`, rec.Body.String())
+	// The command line passes on what people write for the code host.
+	require.Equal(t, "GITHUB", w.ok("ada", `{ organization(name: "acme", vcsType: GH) { vcsType } }`, nil, "organization", "vcsType"))
+	require.Equal(t, "acme", w.ok("ada", `{ organization(name: "acme") { name } }`, nil, "organization", "name"))
+	require.Contains(t, w.post("ada", `{ organization(name: "acme", vcsType: BB) { name } }`, nil).Errors[0].Message, "organization bb/acme: there is none")
+	require.Contains(t, w.post("ada", `{ organization { name } }`, nil).Errors[0].Message, "give its id")
 	// A variable that is used without being declared is tolerated.
 	v := w.ok("ada", `query($n: String!) { orb(name: $n) { id } registryNamespace(name: $other) { name } }`, map[string]any{"n": "acme/x", "other": "acme"})
 	require.Equal(t, map[string]any{"orb": nil, "registryNamespace": map[string]any{"name": "acme"}}, v)

@@ -14,12 +14,20 @@ import (
 // An organisation is known by its slug.
 type organisation string
 
-// hosts are the names of code hosts in GraphQL, by those in slugs.
+// hosts are the names of code hosts in GraphQL, by those in slugs. The short
+// ones are understood too, since the command line passes on what people write.
 var hosts = map[string]string{"gh": "GITHUB", "bb": "BITBUCKET", "circleci": "CIRCLECI", "local": "LOCAL"}
 
 func (o organisation) split() (host, name string) {
 	host, name, _ = strings.Cut(string(o), "/")
 	return hosts[host], name
+}
+
+// is reports whether the organisation has the name, and the host unless that
+// is "".
+func (o organisation) is(host, name string) bool {
+	short, own, _ := strings.Cut(string(o), "/")
+	return own == name && (host == "" || host == hosts[short] || strings.EqualFold(host, short))
 }
 
 func (t *types) organisationQueries() map[string]field {
@@ -56,10 +64,7 @@ func (c *call) organisation(ctx context.Context, a args) (string, error) {
 		i = slices.IndexFunc(mine, func(slug string) bool { return slug == id || api.OrgID(slug) == id })
 	case a.text("name") != "":
 		what = strings.ToLower(a.text("vcsType")) + "/" + a.text("name")
-		i = slices.IndexFunc(mine, func(slug string) bool {
-			host, name := organisation(slug).split()
-			return name == a.text("name") && (host == a.text("vcsType") || a.text("vcsType") == "")
-		})
+		i = slices.IndexFunc(mine, func(slug string) bool { return organisation(slug).is(a.text("vcsType"), a.text("name")) })
 	default:
 		return "", fmt.Errorf("organization: give its id, or its name and vcsType: %w", ci.ErrInvalid)
 	}

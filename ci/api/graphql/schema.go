@@ -72,7 +72,7 @@ func many[T any](list []T) []any {
 
 // enums are the words that a type of the schema may be.
 var enums = map[string][]string{
-	"VCSType":         {"GITHUB", "BITBUCKET", "CIRCLECI", "LOCAL"},
+	"VCSType":         {"GITHUB", "BITBUCKET", "CIRCLECI", "LOCAL", "GH", "BB"},
 	"OrbListViewType": {"PUBLIC_ONLY", "PRIVATE_ONLY", "ALL"},
 }
 
