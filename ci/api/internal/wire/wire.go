@@ -1,5 +1,4 @@
-// Package wire is what the doors of the API beside version 2 have in common:
-// how a request says who sends it, how its body is read within limits, and how
+// Package wire is what the doors of the API have in common: how a request says who sends it, how its body is read within limits, and how
 // errors of package ci become answers. It keeps no state and has no routes.
 package wire
 
@@ -37,7 +36,7 @@ func Refuse(status int, text string) error { return &Refusal{status, text} }
 // Head sets the fields that every reply has, and a deadline for the body.
 func Head(w http.ResponseWriter, r *http.Request) {
 	h := w.Header()
-	h.Set("X-Request-Id", requestID(r))
+	h.Set("X-Request-Id", RequestID(r))
 	h.Set("X-Content-Type-Options", "nosniff")
 	h.Set("Cache-Control", "no-store")
 	h.Set("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'; sandbox")
@@ -48,9 +47,9 @@ func Head(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// requestID returns the client's name for its request if it is a sober one,
+// RequestID returns the client's name for its request if it is a sober one,
 // and else a new one.
-func requestID(r *http.Request) string {
+func RequestID(r *http.Request) string {
 	id := r.Header.Get("X-Request-Id")
 	sober := id != "" && len(id) <= 128 && strings.Trim(id, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-") == ""
 	if !sober {
@@ -80,28 +79,38 @@ func Token(r *http.Request) string {
 	return ""
 }
 
-// Decode reads the JSON body of a request of at most limit bytes into v.
-// Whatever is wrong with it is a [Refusal]. Numbers in interfaces become
-// json.Number.
-func Decode(w http.ResponseWriter, r *http.Request, limit int64, v any) error {
+// Read returns the body of a request, at most limit bytes of UTF-8. Whatever is
+// wrong with it is a [Refusal]; a content type that is not JSON is, none is not.
+func Read(w http.ResponseWriter, r *http.Request, limit int64) ([]byte, error) {
 	data, err := io.ReadAll(http.MaxBytesReader(w, r.Body, limit))
 	var large *http.MaxBytesError
 	switch {
 	case errors.As(err, &large):
-		return Refuse(http.StatusRequestEntityTooLarge, fmt.Sprintf("The request is larger than %d bytes.", limit))
+		return nil, Refuse(http.StatusRequestEntityTooLarge, fmt.Sprintf("The request is larger than %d bytes.", limit))
 	case err != nil:
-		return Refuse(http.StatusBadRequest, "The request could not be read to its end.")
+		return nil, Refuse(http.StatusBadRequest, "The request could not be read to its end.")
 	}
 	// From here on, a deadline would look like a client that goes away.
 	_ = http.NewResponseController(w).SetReadDeadline(time.Time{})
-	media, params, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
-	charset := strings.ToLower(params["charset"])
-	if err != nil || media != "application/json" || charset != "" && charset != "utf-8" {
-		return Refuse(http.StatusUnsupportedMediaType, "The content type must be application/json.")
+	if len(bytes.TrimSpace(data)) == 0 {
+		return nil, nil
+	}
+	if kind := r.Header.Get("Content-Type"); kind != "" {
+		media, params, err := mime.ParseMediaType(kind)
+		charset := strings.ToLower(params["charset"])
+		if err != nil || media != "application/json" || charset != "" && charset != "utf-8" {
+			return nil, Refuse(http.StatusUnsupportedMediaType, "The content type must be application/json.")
+		}
 	}
 	if !utf8.Valid(data) {
-		return Refuse(http.StatusBadRequest, "The request is not valid UTF-8.")
+		return nil, Refuse(http.StatusBadRequest, "The request is not valid UTF-8.")
 	}
+	return data, nil
+}
+
+// Parse reads one JSON value into v. What is wrong with it is a [Refusal].
+// Numbers in interfaces become json.Number.
+func Parse(data []byte, v any) error {
 	d := json.NewDecoder(bytes.NewReader(data))
 	d.UseNumber()
 	if err := d.Decode(v); err != nil {
@@ -111,6 +120,19 @@ func Decode(w http.ResponseWriter, r *http.Request, limit int64, v any) error {
 		return Refuse(http.StatusBadRequest, "The request is more than one JSON value.")
 	}
 	return nil
+}
+
+// Decode reads the JSON body of a request of at most limit bytes into v, and
+// refuses one that is empty or does not say that it is JSON.
+func Decode(w http.ResponseWriter, r *http.Request, limit int64, v any) error {
+	if r.Header.Get("Content-Type") == "" {
+		return Refuse(http.StatusUnsupportedMediaType, "The content type must be application/json.")
+	}
+	data, err := Read(w, r, limit)
+	if err != nil {
+		return err
+	}
+	return Parse(data, v)
 }
 
 // sentinels are the errors of package ci with their statuses.
