@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/rondo-ci/rondo/ci"
+	"github.com/rondo-ci/rondo/ci/api/internal/wire"
 )
 
 // Config holds what an [API] is told about its surroundings. The zero Config
@@ -82,7 +83,7 @@ const unrouted = "/"
 // ServeHTTP answers a request below /api/v2.
 func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h := w.Header()
-	h.Set("X-Request-Id", requestID(r))
+	h.Set("X-Request-Id", wire.RequestID(r))
 	h.Set("X-Content-Type-Options", "nosniff")
 	h.Set("Referrer-Policy", "same-origin")
 	h.Set("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'; sandbox")
@@ -110,15 +111,4 @@ func (a *API) unknown(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	reply(w, http.StatusNotFound, message{"Not found"})
-}
-
-// requestID returns the client's name for its request if it is a sober one,
-// and else a new one.
-func requestID(r *http.Request) string {
-	id := r.Header.Get("X-Request-Id")
-	sober := id != "" && len(id) <= 128 && strings.Trim(id, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-") == ""
-	if !sober {
-		return ci.NewID()
-	}
-	return id
 }

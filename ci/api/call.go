@@ -1,21 +1,16 @@
 package api
 
 import (
-	"bytes"
 	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
-	"fmt"
-	"io"
-	"mime"
 	"net/http"
 	"strconv"
 	"strings"
 	"time"
-	"unicode/utf8"
 
 	"github.com/rondo-ci/rondo/ci"
+	"github.com/rondo-ci/rondo/ci/api/internal/wire"
 )
 
 // The limits of a request's body.
@@ -118,38 +113,11 @@ func token(r *http.Request) string {
 
 // body decodes a JSON request into v. An empty body leaves v as it is.
 func (c *call) body(v any) error {
-	data, err := io.ReadAll(http.MaxBytesReader(c.w, c.r.Body, c.most))
-	if err == nil { // from here on, a deadline would look like a client that goes away
-		_ = http.NewResponseController(c.w).SetReadDeadline(time.Time{})
+	data, err := wire.Read(c.w, c.r, c.most)
+	if err != nil || data == nil {
+		return err
 	}
-	var large *http.MaxBytesError
-	switch {
-	case errors.As(err, &large):
-		return refuse(http.StatusRequestEntityTooLarge, fmt.Sprintf("The request is larger than %d bytes.", c.most))
-	case err != nil:
-		return refuse(http.StatusBadRequest, "The request could not be read to its end.")
-	case len(bytes.TrimSpace(data)) == 0:
-		return nil
-	}
-	if kind := c.r.Header.Get("Content-Type"); kind != "" {
-		media, params, err := mime.ParseMediaType(kind)
-		charset := strings.ToLower(params["charset"])
-		if err != nil || media != "application/json" || charset != "" && charset != "utf-8" {
-			return refuse(http.StatusUnsupportedMediaType, "The content type must be application/json.")
-		}
-	}
-	if !utf8.Valid(data) {
-		return refuse(http.StatusBadRequest, "The request is not valid UTF-8.")
-	}
-	d := json.NewDecoder(bytes.NewReader(data))
-	d.UseNumber()
-	if err := d.Decode(v); err != nil {
-		return refuse(http.StatusBadRequest, "The request is not the JSON that is expected here: "+strings.TrimPrefix(err.Error(), "json: "))
-	}
-	if _, err := d.Token(); err != io.EOF {
-		return refuse(http.StatusBadRequest, "The request is more than one JSON value.")
-	}
-	return nil
+	return wire.Parse(data, v)
 }
 
 // project returns the project of the address, if the caller may see (or

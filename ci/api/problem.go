@@ -1,12 +1,11 @@
 package api
 
 import (
-	"encoding/json"
 	"errors"
 	"net/http"
-	"strconv"
 
 	"github.com/rondo-ci/rondo/ci"
+	"github.com/rondo-ci/rondo/ci/api/internal/wire"
 )
 
 // A message is the reply of operations that have nothing else to say, and of
@@ -22,15 +21,10 @@ type bothMessages struct {
 }
 
 // A refusal is an error with its own status and text.
-type refusal struct {
-	status int
-	text   string
-}
-
-func (e *refusal) Error() string { return e.text }
+type refusal = wire.Refusal
 
 // refuse returns a refusal.
-func refuse(status int, text string) error { return &refusal{status, text} }
+func refuse(status int, text string) error { return wire.Refuse(status, text) }
 
 // statuses maps the errors of package ci to HTTP. The text of an error that is
 // not here stays in the log.
@@ -50,7 +44,7 @@ var statuses = []struct {
 func answerTo(err error) (int, string, bool) {
 	var r *refusal
 	if errors.As(err, &r) {
-		return r.status, r.text, true
+		return r.Status, r.Text, true
 	}
 	for _, s := range statuses {
 		if errors.Is(err, s.err) {
@@ -75,12 +69,5 @@ func named(err error, what string) error {
 
 // reply writes a value as JSON.
 func reply(w http.ResponseWriter, status int, v any) {
-	data, err := json.Marshal(v)
-	if err != nil { // a number that JSON cannot say
-		status, data = http.StatusInternalServerError, []byte(`{"message":"Internal server error"}`)
-	}
-	w.Header().Set("Content-Type", "application/json; charset=utf-8")
-	w.Header().Set("Content-Length", strconv.Itoa(len(data)))
-	w.WriteHeader(status)
-	_, _ = w.Write(data)
+	wire.Reply(w, status, v)
 }

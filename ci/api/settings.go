@@ -155,7 +155,7 @@ func (c *call) enableProject() (any, error) {
 		slug = p.Slug
 	case strings.HasPrefix(slug, "circleci/"):
 		return nil, refuse(http.StatusMethodNotAllowed, "Only a project of a code host can be followed.")
-	case errors.As(err, &r) && r.status == http.StatusNotFound && !isUUID(slug):
+	case errors.As(err, &r) && r.Status == http.StatusNotFound && !isUUID(slug):
 		if err := c.mayOrg(ci.Project{Slug: slug}.OrgSlug(), true); err != nil {
 			return nil, named(err, "Project")
 		}

@@ -101,10 +101,19 @@ type calling struct{ kind, name string }
 
 // run compiles a configuration. On error the compiler is returned too, for its
 // warnings.
-func run(ctx context.Context, content []byte, o Options) (c *compiler, err error) {
+func run(ctx context.Context, content []byte, o Options) (*compiler, error) {
 	if o.File == "" {
 		o.File = ".circleci/config.yml"
 	}
+	return start(ctx, content, o, func(c *compiler, root *node) {
+		if c.top(root) {
+			c.compile(root)
+		}
+	})
+}
+
+// start reads a text and gives it to what.
+func start(ctx context.Context, content []byte, o Options, what func(*compiler, *node)) (c *compiler, err error) {
 	c = &compiler{
 		ctx: ctx, o: o, limits: o.Limits.withDefaults(), text: string(content),
 		declared: make(map[declarationKey]*declaration), fetched: make(map[string]*node),
@@ -119,8 +128,8 @@ func run(ctx context.Context, content []byte, o Options) (c *compiler, err error
 		}
 	}()
 	root := c.loader(&source{file: o.File, text: c.text}).load()
-	if root != nil && c.top(root) {
-		c.compile(root)
+	if root != nil {
+		what(c, root)
 	}
 	return c, c.end()
 }

@@ -97,16 +97,3 @@ func sortRefs(refs []string) {
 		return cmp.Or(cmp.Compare(an, bn), compareVersions(av, bv))
 	})
 }
-
-// increment returns the release after v.
-func increment(v string, part Part) string {
-	numbers := [3]int{}
-	for i, s := range strings.SplitN(v, ".", 3) {
-		numbers[i], _ = strconv.Atoi(s)
-	}
-	numbers[part]++
-	for i := int(part) + 1; i < len(numbers); i++ {
-		numbers[i] = 0
-	}
-	return fmt.Sprintf("%d.%d.%d", numbers[0], numbers[1], numbers[2])
-}

@@ -2,29 +2,14 @@ package orb
 
 import (
 	"context"
-	"database/sql"
+	"encoding/json"
 	"errors"
 	"fmt"
-	"iter"
 	"strings"
 	"time"
 
 	"github.com/rondo-ci/rondo/ci"
 )
-
-// tables creates what a [Registry] needs. It is portable: SQLite and Postgres.
-const tables = `
-CREATE TABLE IF NOT EXISTS orb_namespaces (
-	namespace TEXT PRIMARY KEY,
-	owner     TEXT NOT NULL UNIQUE
-);
-CREATE TABLE IF NOT EXISTS orb_versions (
-	name      TEXT NOT NULL,
-	version   TEXT NOT NULL,
-	source    TEXT NOT NULL,
-	published BIGINT NOT NULL,
-	PRIMARY KEY (name, version)
-)`
 
 // Config holds what a [Registry] can do without.
 type Config struct {
@@ -35,216 +20,110 @@ type Config struct {
 	Now func() time.Time
 }
 
-// A Registry keeps orbs in a SQL database. Releases never change;
-// development versions are replaced at will and expire. A namespace belongs to
-// one owner (an organisation), and an owner has one namespace. All methods are
-// safe for concurrent use, also by several processes on one database.
+// A Registry keeps namespaces, orbs and their versions in documents. Releases
+// never change; development versions are replaced at will and expire. Names
+// that a namespace had before stay its own, so that configurations keep
+// working. All methods are safe for concurrent use, also by several processes
+// on one database: each change is one transaction, and of two that exclude each
+// other one gets [ci.ErrConflict].
 type Registry struct {
-	db  *sql.DB
-	cfg Config
+	docs ci.Docs
+	cfg  Config
 }
 
-// Open returns the registry in a database and creates its tables where they
-// are missing. The database stays the caller's to close.
-func Open(ctx context.Context, db *sql.DB, cfg Config) (*Registry, error) {
+// New returns the registry in the documents. It starts nothing.
+func New(docs ci.Docs, cfg Config) *Registry {
 	if cfg.DevAge <= 0 {
 		cfg.DevAge = 90 * 24 * time.Hour
 	}
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
-	for statement := range strings.SplitSeq(tables, ";") {
-		if _, err := db.ExecContext(ctx, statement); err != nil {
-			return nil, fmt.Errorf("create orb tables: %w", err)
-		}
-	}
-	return &Registry{db: db, cfg: cfg}, nil
+	return &Registry{docs: docs, cfg: cfg}
 }
 
-// Claim gives a namespace to an owner. Twice is no error; a namespace of
-// somebody else, or a second one, is [ci.ErrConflict].
-func (r *Registry) Claim(ctx context.Context, namespace, owner string) error {
-	if !validName(namespace+"/x") || owner == "" {
-		return fmt.Errorf("claim namespace %.100q: %w", namespace, ci.ErrInvalid)
-	}
-	_, err := r.db.ExecContext(ctx, `INSERT INTO orb_namespaces (namespace, owner) VALUES ($1, $2) ON CONFLICT DO NOTHING`, namespace, owner)
-	if err != nil {
-		return fmt.Errorf("claim namespace %s: %w", namespace, err)
-	}
-	if err := r.owns(ctx, namespace, owner); err != nil {
-		return fmt.Errorf("claim namespace %s: it or another one is taken: %w", namespace, ci.ErrConflict)
-	}
-	return nil
-}
-
-// owns returns an error when the namespace is not the owner's.
-func (r *Registry) owns(ctx context.Context, namespace, owner string) error {
-	var has string
-	err := r.db.QueryRowContext(ctx, `SELECT owner FROM orb_namespaces WHERE namespace = $1`, namespace).Scan(&has)
-	switch {
-	case errors.Is(err, sql.ErrNoRows):
-		return fmt.Errorf("namespace %s: %w", namespace, ci.ErrNotFound)
-	case err != nil:
-		return fmt.Errorf("namespace %s: %w", namespace, err)
-	case has != owner:
-		return fmt.Errorf("namespace %s: %w", namespace, ci.ErrDenied)
-	}
-	return nil
-}
-
-// Publish adds an exact version (ns/name@1.2.3) or replaces a development
-// version (ns/name@dev:label). The same release with the same source again is
-// no error, with another source it is [ci.ErrConflict]. The namespace has to
-// be the owner's, else [ci.ErrDenied].
-func (r *Registry) Publish(ctx context.Context, owner, ref string, source []byte) error {
-	p, err := Parse(ref)
-	if err != nil {
-		return err
-	}
-	dev := strings.HasPrefix(p.Version, "dev:")
-	if !dev && !releasePattern.MatchString(p.Version) || len(source) == 0 || len(source) > maxFile {
-		return fmt.Errorf("publish orb %s: an exact version and up to %d bytes of source are needed: %w", ref, maxFile, ci.ErrInvalid)
-	}
-	namespace, _, _ := strings.Cut(p.Name, "/")
-	if err := r.owns(ctx, namespace, owner); err != nil {
-		return fmt.Errorf("publish orb %s: %w", ref, err)
-	}
-	now := r.cfg.Now().UnixMilli()
-	insert := `INSERT INTO orb_versions (name, version, source, published) VALUES ($1, $2, $3, $4)`
-	if dev {
-		_, err = r.db.ExecContext(ctx, insert+` ON CONFLICT (name, version) DO UPDATE SET source = excluded.source, published = excluded.published`,
-			p.Name, p.Version, string(source), now)
-	} else {
-		_, err = r.db.ExecContext(ctx, insert+` ON CONFLICT DO NOTHING`, p.Name, p.Version, string(source), now)
-	}
-	if err != nil {
-		return fmt.Errorf("publish orb %s: %w", ref, err)
-	}
-	if !dev {
-		stored, err := r.source(ctx, p)
-		if err != nil {
-			return fmt.Errorf("publish orb %s: %w", ref, err)
-		}
-		if string(stored) != string(source) {
-			return fmt.Errorf("publish orb %s: a release never changes: %w", ref, ci.ErrConflict)
-		}
-		return nil
-	}
-	_, err = r.db.ExecContext(ctx, `DELETE FROM orb_versions WHERE version LIKE 'dev:%' AND published < $1`, r.oldest())
-	if err != nil {
-		return fmt.Errorf("expire development orbs: %w", err)
-	}
-	return nil
-}
-
-// A Part says which number of a version goes up.
-type Part int
-
-// The parts of a version.
+// The kinds of documents, and how they lie:
+//
+//	orb-namespace  by ID; scope "", body a ci.Namespace
+//	orb-name       by each name of a namespace; scope its ID
+//	orb-owner      by the organisation's slug; scope the namespace's ID
+//	orb            by ID; scope the namespace's ID, name without the namespace
+//	orb-version    by ID; scope the orb's ID, name as place makes it, due when it expires
+//	orb-source     by the version's ID; body the source as a JSON string
+//
+// Whoever adds to a namespace or an orb writes its document too, so nothing can
+// be added to one that is being deleted.
 const (
-	Major Part = iota
-	Minor
-	Patch
+	kindNamespace = "orb-namespace"
+	kindName      = "orb-name"
+	kindOwner     = "orb-owner"
+	kindOrb       = "orb"
+	kindVersion   = "orb-version"
+	kindSource    = "orb-source"
 )
 
-// Promote publishes the source of a development version as the next release:
-// the newest one with that part higher by one. It returns the new reference.
-// Of two promotions at once one may get [ci.ErrConflict].
-func (r *Registry) Promote(ctx context.Context, owner, name, label string, part Part) (string, error) {
-	dev := Ref{Name: name, Version: "dev:" + label}
-	_, source, err := r.Orb(ctx, dev.String())
-	if err != nil {
-		return "", fmt.Errorf("promote orb %s: %w", dev, err)
+// retries is how often a change is done anew that another one overtook.
+const retries = 50
+
+// change runs a change until nobody overtakes it. try returns the changes; when
+// one of them meets a newer document, it is asked again.
+func (r *Registry) change(ctx context.Context, try func() ([]ci.DocChange, error)) error {
+	var err error
+	for range retries {
+		changes, failed := try()
+		if failed != nil || len(changes) == 0 {
+			return failed
+		}
+		if _, err = r.docs.WriteDocs(ctx, changes...); !errors.Is(err, ci.ErrConflict) {
+			return err
+		}
 	}
-	versions, err := r.versions(ctx, name)
-	if err != nil {
-		return "", fmt.Errorf("promote orb %s: %w", dev, err)
-	}
-	newest, ok := Ref{Name: name, Version: "volatile"}.Choose(versions)
-	if !ok {
-		newest = "0.0.0"
-	}
-	next := Ref{Name: name, Version: increment(newest, part)}.String()
-	return next, r.Publish(ctx, owner, next, source)
+	return err
 }
+
+// A View is the registry as one organisation sees it: its own private orbs and
+// everybody's public ones. The compiler asks it for orbs.
+type View struct {
+	r   *Registry
+	org string
+}
+
+// For returns the registry as the organisation with that slug sees it; "" sees
+// public orbs only.
+func (r *Registry) For(org string) View { return View{r, org} }
 
 // Orb returns the source of the orb that ref names and the exact reference
-// that was chosen. An orb or version that does not exist, or has expired, is
+// that was chosen. A reference of the wrong form is [ci.ErrInvalid]; an orb or
+// version that does not exist, has expired or is another organisation's own is
 // [ci.ErrNotFound].
-func (r *Registry) Orb(ctx context.Context, ref string) (resolved string, source []byte, err error) {
-	p, err := Parse(ref)
-	if err != nil {
+func (v View) Orb(ctx context.Context, ref string) (resolved string, source []byte, err error) {
+	o, version, err := v.r.OrbVersion(ctx, ref)
+	if err == nil && o.Private && o.Namespace.Org != v.org {
+		err = ci.ErrNotFound
+	}
+	if err == nil {
+		source, err = v.r.OrbSource(ctx, version.ID)
+	}
+	switch {
+	case errors.Is(err, ci.ErrNotFound): // one text, whether it is absent or hidden
+		return "", nil, fmt.Errorf("orb %s: %w", ref, ci.ErrNotFound)
+	case err != nil:
 		return "", nil, err
 	}
-	versions, err := r.versions(ctx, p.Name)
-	if err != nil {
-		return "", nil, fmt.Errorf("orb %s: %w", ref, err)
-	}
-	version, ok := p.Choose(versions)
-	if !ok {
-		return "", nil, fmt.Errorf("orb %s: %w", ref, ci.ErrNotFound)
-	}
-	p.Version = version
-	source, err = r.source(ctx, p)
-	if err != nil {
-		return "", nil, fmt.Errorf("orb %s: %w", ref, err)
-	}
-	return p.String(), source, nil
+	name, _, _ := strings.Cut(ref, "@") // an older name of the namespace is as good
+	return name + "@" + version.Version, source, nil
 }
 
-// Refs yields the exact references of all orbs, by name.
-func (r *Registry) Refs(ctx context.Context) iter.Seq2[string, error] {
-	return func(yield func(string, error) bool) {
-		rows, err := r.db.QueryContext(ctx, `SELECT name, version FROM orb_versions WHERE version NOT LIKE 'dev:%' OR published >= $1 ORDER BY name, published, version`, r.oldest())
-		if err != nil {
-			yield("", fmt.Errorf("list orbs: %w", err))
-			return
-		}
-		defer rows.Close()
-		for rows.Next() {
-			var p Ref
-			if err := rows.Scan(&p.Name, &p.Version); err != nil {
-				yield("", fmt.Errorf("list orbs: %w", err))
-				return
-			}
-			if !yield(p.String(), nil) {
-				return
-			}
-		}
-		if err := rows.Err(); err != nil {
-			yield("", fmt.Errorf("list orbs: %w", err))
-		}
-	}
+// encode returns the body of a document.
+func encode(v any) []byte {
+	data, _ := json.Marshal(v) // of strings, flags and times
+	return data
 }
 
-// oldest is when a development version has to be published to be alive, in
-// milliseconds since 1970.
-func (r *Registry) oldest() int64 { return r.cfg.Now().Add(-r.cfg.DevAge).UnixMilli() }
-
-// versions lists the versions of an orb that are alive.
-func (r *Registry) versions(ctx context.Context, name string) ([]string, error) {
-	rows, err := r.db.QueryContext(ctx, `SELECT version FROM orb_versions WHERE name = $1 AND (version NOT LIKE 'dev:%' OR published >= $2)`, name, r.oldest())
-	if err != nil {
-		return nil, err
+// decode reads the body of a document into v.
+func decode(d ci.Doc, v any) error {
+	if err := json.Unmarshal(d.Body, v); err != nil {
+		return fmt.Errorf("read %s %s: %w", d.Kind, d.ID, err)
 	}
-	defer rows.Close()
-	var out []string
-	for rows.Next() {
-		var v string
-		if err := rows.Scan(&v); err != nil {
-			return nil, err
-		}
-		out = append(out, v)
-	}
-	return out, rows.Err()
-}
-
-// source reads one version.
-func (r *Registry) source(ctx context.Context, p Ref) ([]byte, error) {
-	var s string
-	err := r.db.QueryRowContext(ctx, `SELECT source FROM orb_versions WHERE name = $1 AND version = $2`, p.Name, p.Version).Scan(&s)
-	if errors.Is(err, sql.ErrNoRows) {
-		return nil, ci.ErrNotFound
-	}
-	return []byte(s), err
+	return nil
 }

@@ -1,0 +1,31 @@
+package orb
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/rondo-ci/rondo/ci"
+)
+
+// A Source is a place where orbs are: a [Dir], a [View].
+type Source interface {
+	Orb(ctx context.Context, ref string) (resolved string, source []byte, err error)
+}
+
+// A Chain asks several places, one after the other, until one has the orb. A
+// folder of the operator's before the registry lets nobody publish over what is
+// in the folder. It is as safe for concurrent use as its parts.
+type Chain []Source
+
+// Orb returns the orb from the first place that has it. Any error but
+// [ci.ErrNotFound] ends the search.
+func (c Chain) Orb(ctx context.Context, ref string) (resolved string, source []byte, err error) {
+	for _, s := range c {
+		resolved, source, err = s.Orb(ctx, ref)
+		if !errors.Is(err, ci.ErrNotFound) {
+			return resolved, source, err
+		}
+	}
+	return "", nil, fmt.Errorf("orb %.300s: %w", ref, ci.ErrNotFound)
+}

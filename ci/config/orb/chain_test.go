@@ -1,0 +1,43 @@
+package orb_test
+
+import (
+	"testing"
+	"testing/fstest"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/rondo-ci/rondo/ci"
+	"github.com/rondo-ci/rondo/ci/config"
+	"github.com/rondo-ci/rondo/ci/config/orb"
+	"github.com/rondo-ci/rondo/storage/memdb"
+)
+
+var _ config.Orbs = orb.Chain{}
+
+func TestChain(t *testing.T) {
+	ctx := t.Context()
+	r := orb.New(memdb.New(), orb.Config{})
+	n, err := r.CreateNamespace(ctx, "acme", "gh/acme")
+	require.NoError(t, err)
+	for _, name := range []string{"both", "kept"} {
+		o, err := r.CreateOrb(ctx, n.ID, name, false)
+		require.NoError(t, err)
+		_, err = r.PublishOrb(ctx, o.ID, "2.0.0", []byte("registry"))
+		require.NoError(t, err)
+	}
+	folder := orb.FS(fstest.MapFS{"acme__both@1.0.0.yml": {Data: []byte("folder")}})
+	c := orb.Chain{folder, r.For("")}
+	for ref, want := range map[string]string{
+		"acme/both@volatile": "acme/both@1.0.0 folder", "acme/both@2": "acme/both@2.0.0 registry", "acme/kept@2": "acme/kept@2.0.0 registry",
+	} {
+		resolved, source, err := c.Orb(ctx, ref)
+		require.NoError(t, err)
+		require.Equal(t, want, resolved+" "+string(source))
+	}
+	_, _, err = c.Orb(ctx, "acme/none@1")
+	require.ErrorIs(t, err, ci.ErrNotFound)
+	_, _, err = c.Orb(ctx, "none")
+	require.ErrorIs(t, err, ci.ErrInvalid)
+	_, _, err = orb.Chain(nil).Orb(ctx, "acme/none@1")
+	require.ErrorIs(t, err, ci.ErrNotFound)
+}
