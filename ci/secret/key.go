@@ -140,7 +140,7 @@ func (s *Safe) CreateKey(ctx context.Context, p ci.ProjectID, kind ci.KeyKind, b
 	if k.Kind = kind; kind == ci.KeyUser {
 		k.Login = by.Login
 	}
-	if k, err = s.putKey(ctx, p, k, private, by); err != nil {
+	if k, err = s.putKey(ctx, p, k, private, by, true); err != nil {
 		return ci.Key{}, fmt.Errorf("create key: %w", err)
 	}
 	return k, nil
@@ -157,7 +157,7 @@ func (s *Safe) AddKey(ctx context.Context, p ci.ProjectID, host, private string,
 		return ci.Key{}, fmt.Errorf("add key: %w", err)
 	}
 	k.Kind, k.Host = ci.KeyAdditional, host
-	if k, err = s.putKey(ctx, p, k, private, by); err != nil {
+	if k, err = s.putKey(ctx, p, k, private, by, false); err != nil {
 		return ci.Key{}, fmt.Errorf("add key: %w", err)
 	}
 	return k, nil
@@ -171,8 +171,8 @@ func keyAction(k ci.KeyKind, what string) string {
 	return "project.ssh_key." + what
 }
 
-// putKey keeps a new key.
-func (s *Safe) putKey(ctx context.Context, id ci.ProjectID, k ci.Key, private string, by ci.Actor) (ci.Key, error) {
+// putKey keeps a new key, and with tell tells the code host.
+func (s *Safe) putKey(ctx context.Context, id ci.ProjectID, k ci.Key, private string, by ci.Actor, tell bool) (ci.Key, error) {
 	d := ci.Doc{Kind: kindKey, ID: ci.NewID(), Scope: string(id), Name: k.SHA256}
 	kept, err := s.change(ctx, keyAction(k.Kind, "create"), by, func() (plan, error) {
 		p, err := s.keyPlan(ctx, id, k)
@@ -191,6 +191,8 @@ func (s *Safe) putKey(ctx context.Context, id ci.ProjectID, k ci.Key, private st
 		r.Keys = append(r.Keys, k.SHA256)
 		if checkout(k.Kind) {
 			r.Preferred = k.SHA256
+		}
+		if tell {
 			p.before = func() error { return s.cfg.CodeHost(ctx, id, k, true, by) }
 			p.undo = func() error { return s.cfg.CodeHost(context.WithoutCancel(ctx), id, k, false, by) }
 		}
@@ -238,8 +240,15 @@ func (s *Safe) DeleteKey(ctx context.Context, id ci.ProjectID, fingerprint strin
 	if i < 0 {
 		return fmt.Errorf("delete key: the project has none with the fingerprint %.100q: %w", fingerprint, ci.ErrNotFound)
 	}
-	k := list[i]
-	_, err = s.change(ctx, keyAction(k.Kind, "delete"), by, func() (plan, error) {
+	if err := s.removeKey(ctx, id, list[i], by, checkout(list[i].Kind)); err != nil {
+		return fmt.Errorf("delete key: %w", err)
+	}
+	return nil
+}
+
+// removeKey forgets a key, and with tell tells the code host before.
+func (s *Safe) removeKey(ctx context.Context, id ci.ProjectID, k keptKey, by ci.Actor, tell bool) error {
+	_, err := s.change(ctx, keyAction(k.Kind, "delete"), by, func() (plan, error) {
 		p, err := s.keyPlan(ctx, id, k.Key)
 		if err != nil {
 			return p, err
@@ -255,17 +264,14 @@ func (s *Safe) DeleteKey(ctx context.Context, id ci.ProjectID, fingerprint strin
 		if r.Preferred == k.SHA256 {
 			r.Preferred = newestCheckout(r.Keys, list)
 		}
-		if checkout(k.Kind) {
+		if tell {
 			p.before = func() error { return s.cfg.CodeHost(ctx, id, k.Key, false, by) }
 		}
 		lock, err := r.put()
 		p.docs = []ci.DocChange{{Doc: k.doc, Delete: true}, lock}
 		return p, err
 	})
-	if err != nil {
-		return fmt.Errorf("delete key: %w", err)
-	}
-	return nil
+	return err
 }
 
 // newestCheckout returns the fingerprint of the newest checkout key among

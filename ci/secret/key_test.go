@@ -171,3 +171,39 @@ func TestKeyLimit(t *testing.T) {
 	require.ErrorContains(t, err, "100 keys and cannot have more")
 	require.Len(t, w.told, secret.MaxKeys)
 }
+
+// The border to a code host registers its own deploy key; we only keep it, one
+// for each host.
+func TestSEC04_KeptDeployKey(t *testing.T) {
+	w := newWorld(t)
+	first, public := made(t, "-t", "ed25519", "-N", "")
+	second, _ := made(t, "-t", "ed25519", "-N", "")
+	keep := func(private string) {
+		t.Helper()
+		require.NoError(t, w.KeepKey(w.ctx, shop.ID, ci.SSHKey{Host: "github.com", Private: private}))
+	}
+	own, err := w.CreateKey(w.ctx, shop.ID, ci.KeyUser, alice)
+	require.NoError(t, err)
+	w.told = nil
+	keep(first)
+	keep(first)
+	keys, err := w.Keys(w.ctx, shop.ID)
+	require.NoError(t, err)
+	require.Len(t, keys, 2)
+	require.Equal(t, public, keys[0].Public)
+	require.Equal(t, ci.KeyDeploy, keys[0].Kind)
+	require.True(t, keys[0].Preferred)
+	keep(second)
+	keys, err = w.Keys(w.ctx, shop.ID)
+	require.NoError(t, err)
+	require.Len(t, keys, 2, "in place of the first")
+	require.NotEqual(t, public, keys[0].Public)
+	keep("")
+	keep("")
+	keys, err = w.Keys(w.ctx, shop.ID)
+	require.NoError(t, err)
+	require.Len(t, keys, 1)
+	require.Equal(t, own.SHA256, keys[0].SHA256)
+	require.Empty(t, w.told, "the code host knows already")
+	require.ErrorIs(t, w.KeepKey(w.ctx, shop.ID, ci.SSHKey{Private: "rubbish"}), ci.ErrInvalid)
+}
