@@ -7,10 +7,11 @@
 // copied to another place does not open, nor does one that was cut or changed.
 // The data key is wrapped by a [Backend] and travels with the text:
 //
-//	rondo1:<backend>:<key>:<base64url of wrapped data key, nonce, ciphertext>
+//	rondo1:<backend>:<key>:<base64url of wrapped data key, its day, nonce, ciphertext>
 //
-// One data key serves for a day at most, and unwrapped ones are remembered for
-// five minutes at most, so reading a hundred variables asks the backend once.
+// One data key serves for a month, also across restarts, and unwrapped ones are
+// remembered for five minutes at most, so reading a hundred variables asks the
+// backend a few times; [Keeper.OpenDocs] asks it once.
 // Backends can be mixed: what one has wrapped stays readable after another has
 // become the primary one, until [Keeper.Reseal] has moved every document.
 //

@@ -3,11 +3,11 @@ package secrets
 import (
 	"context"
 	"crypto/cipher"
-	"crypto/rand"
 	"fmt"
 	"log/slog"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/rondo-ci/rondo/ci"
@@ -25,8 +25,9 @@ type Config struct {
 	CacheFor time.Duration
 	// CacheMax is how many of them; 0 is 1000.
 	CacheMax int
-	// KeyFor is for how long a data key serves for new secrets; 0 is a day.
-	// Fewer data keys are fewer to unwrap; more are less to lose with one.
+	// KeyFor is for how long a data key serves for new secrets, in days; 0 is
+	// 30 days. Fewer data keys are fewer to unwrap; more are less to lose with
+	// one.
 	KeyFor time.Duration
 	// Log hears of keys made and documents resealed; nil is silent.
 	Log *slog.Logger
@@ -38,27 +39,17 @@ type Keeper struct {
 	cfg     Config
 	cache   *cache
 	current chan *current // of one: who has it makes or takes the data key
+	known   atomic.Pointer[current]
 
 	mu       sync.RWMutex
 	primary  Backend
 	backends map[string]Backend
 }
 
-// current is the data key for new secrets.
-type current struct {
-	backend string
-	wrapped Wrapped
-	since   time.Time // zero if there is none
-	seals   int
-}
-
 const (
 	cacheFor = 5 * time.Minute
 	cacheMax = 1000
-	keyFor   = 24 * time.Hour
-	// maxSeals is how many secrets one data key seals. Random nonces of 96 bits
-	// are good for 2^32 (NIST SP 800-38D, 8.3).
-	maxSeals = 1 << 30
+	keyFor   = 30 * 24 * time.Hour
 )
 
 // New returns a keeper for the installation of that ID (which every sealed
@@ -151,13 +142,14 @@ func (k *Keeper) Seal(ctx context.Context, place []string, plain []byte) (string
 	}
 	for retried := false; ; retried = true {
 		b := k.head()
-		w, err := k.dataKey(ctx, b)
+		c, err := k.dataKey(ctx, b)
 		if err != nil {
 			return "", fmt.Errorf("seal secret: %w", err)
 		}
-		aead, err := k.unwrapped(ctx, b, w)
+		aead, err := k.unwrapped(ctx, b, c.wrapped)
 		if err == nil {
-			return text{b.Name(), w, aead.Seal(nil, nil, plain, binding(k.install, place))}.encode(), nil
+			sealed := aead.Seal(nil, nil, plain, binding(k.install, place, c.born))
+			return text{b.Name(), c.wrapped, c.born, sealed}.encode(), nil
 		}
 		if retried || !hopeless(err) {
 			return "", fmt.Errorf("seal secret: %w", err)
@@ -176,37 +168,6 @@ func (k *Keeper) check(place []string, size int) error {
 	return nil
 }
 
-// dataKey returns the data key for a new secret, and makes one if the last is
-// of another backend or key, too old or used up.
-func (k *Keeper) dataKey(ctx context.Context, b Backend) (Wrapped, error) {
-	var c *current
-	select {
-	case c = <-k.current:
-		defer func() { k.current <- c }()
-	case <-ctx.Done():
-		return Wrapped{}, ctx.Err()
-	}
-	if !c.since.IsZero() && c.backend == b.Name() && c.seals < maxSeals && time.Since(c.since) < k.cfg.KeyFor {
-		c.seals++
-		return c.wrapped, nil
-	}
-	raw := make([]byte, dataKeySize)
-	_, _ = rand.Read(raw) // never fails
-	w, err := b.Wrap(ctx, raw)
-	if err != nil {
-		return Wrapped{}, err
-	}
-	if err := checkName("key", w.Key); err != nil || len(w.Data) > maxWrapped {
-		return Wrapped{}, fmt.Errorf("backend %s wraps what is not fit for a sealed text: %w", b.Name(), ci.ErrInvalid)
-	}
-	if _, err := k.cache.put(keyOf(b.Name(), w), raw); err != nil {
-		return Wrapped{}, err
-	}
-	*c = current{b.Name(), w, time.Now(), 1}
-	k.cfg.Log.Info("a new data key", "backend", b.Name(), "key", w.Key)
-	return w, nil
-}
-
 // Open returns the secret of a sealed text. What was sealed elsewhere, by
 // another installation or with keys that are gone, and what was changed, is
 // [ErrUnreadable], with one text whatever the reason.
@@ -223,10 +184,11 @@ func (k *Keeper) Open(ctx context.Context, place []string, sealed string) ([]byt
 	if err != nil {
 		return nil, opened(err)
 	}
-	plain, err := aead.Open(nil, nil, t.sealed, binding(k.install, place))
+	plain, err := aead.Open(nil, nil, t.sealed, binding(k.install, place, t.born))
 	if err != nil {
 		return nil, &unreadable{ErrTampered}
 	}
+	k.notice(t)
 	return plain, nil
 }
 

@@ -19,6 +19,8 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/rondo-ci/rondo/ci"
+	"github.com/rondo-ci/rondo/ci/secret"
+	"github.com/rondo-ci/rondo/ci/secret/secrettest"
 	"github.com/rondo-ci/rondo/storage/secrets"
 	"github.com/rondo-ci/rondo/storage/secrets/secretstest"
 )
@@ -220,16 +222,57 @@ func TestFewCalls(t *testing.T) {
 		require.EqualValues(t, 2, b.unwraps.Load(), "one asks for fifty, after five minutes anew")
 
 		b.wraps.Store(0)
+		_, err := k.Seal(t.Context(), []string{kind}, nil)
+		require.NoError(t, err)
+		require.Zero(t, b.wraps.Load(), "it takes a data key that it has met")
+		time.Sleep(31 * 24 * time.Hour)
 		for range 1000 {
 			_, err := k.Seal(t.Context(), []string{kind}, nil)
 			require.NoError(t, err)
 		}
 		require.EqualValues(t, 1, b.wraps.Load(), "one data key")
-		time.Sleep(25 * time.Hour)
-		_, err := k.Seal(t.Context(), []string{kind}, nil)
+		time.Sleep(31 * 24 * time.Hour)
+		_, err = k.Seal(t.Context(), []string{kind}, nil)
 		require.NoError(t, err)
-		require.EqualValues(t, 2, b.wraps.Load(), "a new one each day")
+		require.EqualValues(t, 2, b.wraps.Load(), "a new one each month")
 		time.Sleep(time.Hour)
+	})
+}
+
+// TestRestarts has a variable set after each start: all come under one data
+// key, until the key of the backend is another.
+func TestRestarts(t *testing.T) {
+	b := &counting{Backend: newKeyset(t)}
+	first, err := newKeeper(t, b).Seal(t.Context(), []string{kind}, nil)
+	require.NoError(t, err)
+	for range 10 {
+		k := newKeeper(t, b)
+		_, err = k.Open(t.Context(), []string{kind}, first)
+		require.NoError(t, err)
+		_, err = k.Seal(t.Context(), []string{kind}, nil)
+		require.NoError(t, err)
+	}
+	require.EqualValues(t, 1, b.wraps.Load())
+	k := newKeeper(t, b)
+	_, err = b.Rotate(t.Context())
+	require.NoError(t, err)
+	_, err = k.Open(t.Context(), []string{kind}, first)
+	require.NoError(t, err)
+	sealed, err := k.Seal(t.Context(), []string{kind}, nil)
+	require.NoError(t, err)
+	require.EqualValues(t, 2, b.wraps.Load())
+	primary, err := b.Primary(t.Context())
+	require.NoError(t, err)
+	_, key, err := secrets.SealedBy(sealed)
+	require.NoError(t, err)
+	require.Equal(t, primary, key)
+}
+
+func TestSEC02_SuiteOfWhoAsks(t *testing.T) {
+	secrettest.TestKeeper(t, func(t *testing.T) secret.Keeper {
+		k, err := secrets.New("install", newKeyset(t), secrets.Config{Kinds: []string{"kind"}})
+		require.NoError(t, err)
+		return k
 	})
 }
 

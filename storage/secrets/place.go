@@ -18,10 +18,11 @@ func PlaceOf(d ci.Doc) []string {
 	return []string{plain.Text(d.Kind), plain.Text(d.Scope), plain.Text(d.ID), plain.Text(name)}
 }
 
-// binding returns what binds a text to its place. Each part has its length
-// before it, so that no two places look the same.
-func binding(install string, place []string) []byte {
+// binding returns what binds a text to its place, and to the age of its data
+// key. Each part has its length before it, so that no two places look the same.
+func binding(install string, place []string, born uint16) []byte {
 	b := appendPart(nil, format)
+	b = binary.BigEndian.AppendUint16(b, born)
 	b = appendPart(b, install)
 	b = binary.AppendUvarint(b, uint64(len(place)))
 	for _, part := range place {

@@ -55,7 +55,7 @@ func (k *Keeper) rewrapAll(ctx context.Context, to Backend, primary string, seal
 	out := slices.Clone(sealed)
 	for i, t := range texts {
 		if w, ok := fresh[keyOf(t.backend, t.key)]; ok {
-			out[i] = text{to.Name(), w, t.sealed}.encode()
+			out[i] = text{to.Name(), w, t.born, t.sealed}.encode()
 		}
 	}
 	return out, nil
@@ -103,13 +103,6 @@ func (k *Keeper) Rotate(ctx context.Context) (string, error) {
 	k.dropDataKey()
 	k.cfg.Log.Info("a new key for secrets", "backend", b.Name(), "key", key)
 	return key, nil
-}
-
-// dropDataKey has the next seal make a new one.
-func (k *Keeper) dropDataKey() {
-	c := <-k.current
-	*c = current{}
-	k.current <- c
 }
 
 // Forget drops every unwrapped data key from memory, also the one for new

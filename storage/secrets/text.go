@@ -27,13 +27,15 @@ const MaxSecret = 512 << 10
 type text struct {
 	backend string
 	key     Wrapped
+	born    uint16 // day on which the data key was made, counted from 1970
 	sealed  []byte // nonce, ciphertext, tag
 }
 
 // encode returns the text as it is kept.
 func (t text) encode() string {
 	raw := binary.BigEndian.AppendUint16(nil, uint16(len(t.key.Data)))
-	raw = append(append(raw, t.key.Data...), t.sealed...)
+	raw = binary.BigEndian.AppendUint16(append(raw, t.key.Data...), t.born)
+	raw = append(raw, t.sealed...)
 	return strings.Join([]string{format, t.backend, t.key.Key, base64.RawURLEncoding.EncodeToString(raw)}, ":")
 }
 
@@ -49,10 +51,11 @@ func decode(sealed string) (text, error) {
 		return text{}, ErrTampered
 	}
 	n, raw := int(binary.BigEndian.Uint16(raw)), raw[2:]
-	if n > maxWrapped || len(raw) < n+minSealed {
+	if n > maxWrapped || len(raw) < n+2+minSealed {
 		return text{}, ErrTampered
 	}
-	return text{parts[1], Wrapped{Key: parts[2], Data: raw[:n:n]}, raw[n:]}, nil
+	key, raw := Wrapped{Key: parts[2], Data: raw[:n:n]}, raw[n:]
+	return text{parts[1], key, binary.BigEndian.Uint16(raw), raw[2:]}, nil
 }
 
 // SealedBy returns the names of the backend and of the key that a sealed text

@@ -48,7 +48,7 @@ func unhex(t *testing.T, s string) []byte {
 }
 
 func TestBindingIsUnique(t *testing.T) {
-	require.Equal(t, "\x06rondo1\x01i\x02\x02ab\x00", string(binding("i", []string{"ab", ""})))
+	require.Equal(t, "\x06rondo1\x01\x02\x01i\x02\x02ab\x00", string(binding("i", []string{"ab", ""}, 0x0102)))
 }
 
 // TestOldTextOpens opens what the first version of this package has written:
