@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -267,6 +268,35 @@ func TestTwoProcesses(t *testing.T) {
 	keys, err := a.Keys(t.Context())
 	require.NoError(t, err)
 	require.Len(t, keys, 6)
+}
+
+// TestKeysetAfterACrash finds what an interrupted write leaves, and another
+// process in the middle of one.
+func TestKeysetAfterACrash(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "keyset.json")
+	k, err := secrets.CreateKeyset(path, passphrase("correct horse battery"), secrets.KeysetConfig{Cost: cheap})
+	require.NoError(t, err)
+	require.NoError(t, os.WriteFile(path+".new", []byte("half of a keys"), 0o600))
+	_, err = k.Rotate(t.Context())
+	require.NoError(t, err)
+	require.NoFileExists(t, path+".new")
+
+	lock, err := os.Open(path + ".lock")
+	require.NoError(t, err)
+	require.NoError(t, syscall.Flock(int(lock.Fd()), syscall.LOCK_EX))
+	_, err = k.Rotate(t.Context())
+	require.ErrorIs(t, err, ci.ErrConflict)
+	require.NoError(t, lock.Close())
+
+	require.NoError(t, os.Mkdir(path+".new", 0o700)) // no write goes through
+	require.NoError(t, os.WriteFile(filepath.Join(path+".new", "x"), nil, 0o600))
+	before, err := k.Primary(t.Context())
+	require.NoError(t, err)
+	_, err = k.Rotate(t.Context())
+	require.Error(t, err)
+	after, err := k.Primary(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, before, after, "what failed has not happened")
 }
 
 func FuzzKeyset(f *testing.F) {

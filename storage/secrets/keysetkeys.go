@@ -79,7 +79,8 @@ func (k *Keyset) turn(name string, from, to State) error {
 	})
 }
 
-// Destroy overwrites a disabled key for ever. It refuses with [ci.ErrConflict]
+// Destroy removes a disabled key for ever, from this file: copies of the file
+// keep it, and so may a disk that does not write in place. It refuses with [ci.ErrConflict]
 // while documents need the key, which uses counts (see [Keeper.Uses]), and
 // within an hour after the key was primary. What it cannot know is whether a
 // backup needs the key: sealed parts in older ones become unreadable.

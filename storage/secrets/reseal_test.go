@@ -148,6 +148,9 @@ func TestSEC02_RotateAndMoveLive(t *testing.T) {
 	after, err := db.Doc(t.Context(), kind, "0001")
 	require.NoError(t, err)
 	require.Equal(t, before.Updated, after.Updated, "a key is nothing that people have changed")
+	plain, err := k.OpenDoc(t.Context(), before)
+	require.NoError(t, err, "a backup from before all this")
+	require.Equal(t, string(w.value(1)), string(plain))
 	require.NoError(t, db.Close())
 
 	// The sweep: nothing of a value anywhere.
@@ -234,8 +237,10 @@ func TestSEC02_ResealIsResumed(t *testing.T) {
 	v.Seal(true)
 	_, err = w.k.Reseal(t.Context(), db, nil)
 	require.ErrorIs(t, err, secrets.ErrSealed)
+	require.ErrorIs(t, w.k.Ready(t.Context()), secrets.ErrSealed)
 	w.check(t, n)
 	v.Seal(false)
+	require.NoError(t, w.k.Ready(t.Context()))
 	ctx, cancel := context.WithCancel(t.Context())
 	_, err = w.k.Reseal(ctx, db, func(secrets.Progress) { cancel() })
 	require.ErrorIs(t, err, context.Canceled)

@@ -112,6 +112,15 @@ func (k *Keeper) Forget() {
 	k.cache.flush()
 }
 
+// Ready asks the primary backend for its primary key: nil says that secrets
+// can be sealed now, for a health check once a minute.
+func (k *Keeper) Ready(ctx context.Context) error {
+	if _, err := k.head().Primary(ctx); err != nil {
+		return fmt.Errorf("secrets: %w", err)
+	}
+	return nil
+}
+
 // An Info says what a keeper works with.
 type Info struct {
 	Backend  string           `json:"backend"` // the primary one
