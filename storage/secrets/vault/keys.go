@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/http"
 	"slices"
 	"strconv"
 	"time"
@@ -34,7 +35,7 @@ func (t *Transit) Primary(ctx context.Context) (string, error) {
 func (t *Transit) Wrap(ctx context.Context, dataKey []byte) (secrets.Wrapped, error) {
 	in := map[string]any{"plaintext": dataKey} // []byte becomes base64
 	var out struct{ Data result }
-	if err := t.call(ctx, "PUT", t.path("encrypt"), in, &out); err != nil {
+	if err := t.call(ctx, http.MethodPut, t.path("encrypt"), in, &out); err != nil {
 		return secrets.Wrapped{}, err
 	}
 	return t.wrapped(out.Data)
@@ -90,7 +91,7 @@ func (t *Transit) batch(ctx context.Context, op string, wrapped []secrets.Wrappe
 				Results []result `json:"batch_results"`
 			}
 		}
-		err := t.call(ctx, "PUT", t.path(op), map[string]any{"batch_input": items}, &out)
+		err := t.call(ctx, http.MethodPut, t.path(op), map[string]any{"batch_input": items}, &out)
 		for _, r := range out.Data.Results {
 			if r.Error != "" {
 				return nil, fmt.Errorf("vault: %s by key %s: %w", op, t.key, reason(r.Error))
@@ -110,7 +111,7 @@ func (t *Transit) batch(ctx context.Context, op string, wrapped []secrets.Wrappe
 // Rotate has Vault make a new version of the key. The token needs update on
 // keys/<key>/rotate.
 func (t *Transit) Rotate(ctx context.Context) (string, error) {
-	if err := t.call(ctx, "PUT", t.path("keys")+"/rotate", map[string]any{}, nil); err != nil {
+	if err := t.call(ctx, http.MethodPut, t.path("keys")+"/rotate", map[string]any{}, nil); err != nil {
 		return "", err
 	}
 	return t.Primary(ctx)
@@ -119,7 +120,7 @@ func (t *Transit) Rotate(ctx context.Context) (string, error) {
 // Create has Vault make the key, as aes256-gcm96 that cannot be exported, if
 // it does not exist. The transit engine must be mounted.
 func (t *Transit) Create(ctx context.Context) error {
-	return t.call(ctx, "PUT", t.path("keys"), map[string]any{"type": "aes256-gcm96"}, nil)
+	return t.call(ctx, http.MethodPut, t.path("keys"), map[string]any{"type": "aes256-gcm96"}, nil)
 }
 
 // Keys lists the versions of the key. Those that Vault refuses to decrypt with
@@ -137,7 +138,7 @@ func (t *Transit) Keys(ctx context.Context) ([]secrets.Key, error) {
 			Keys       map[string]json.RawMessage `json:"keys"` // by version: seconds since 1970
 		}
 	}
-	if err := t.call(ctx, "GET", t.path("keys"), nil, &out); err != nil {
+	if err := t.call(ctx, http.MethodGet, t.path("keys"), nil, &out); err != nil {
 		return nil, err
 	}
 	d := out.Data
@@ -208,7 +209,7 @@ func (t *Transit) renew(ctx context.Context) (time.Duration, error) {
 			Renewable bool  `json:"renewable"`
 		}
 	}
-	if err := t.call(ctx, "GET", "auth/token/lookup-self", nil, &self); err != nil {
+	if err := t.call(ctx, http.MethodGet, "auth/token/lookup-self", nil, &self); err != nil {
 		return 0, err
 	}
 	if self.Data.TTL == 0 || !self.Data.Renewable {
@@ -219,7 +220,7 @@ func (t *Transit) renew(ctx context.Context) (time.Duration, error) {
 			Lease int64 `json:"lease_duration"` // seconds
 		}
 	}
-	if err := t.call(ctx, "PUT", "auth/token/renew-self", map[string]any{}, &renewed); err != nil {
+	if err := t.call(ctx, http.MethodPut, "auth/token/renew-self", map[string]any{}, &renewed); err != nil {
 		return 0, err
 	}
 	t.cfg.Log.Debug("the token for Vault is renewed", "seconds", renewed.Auth.Lease)

@@ -154,7 +154,11 @@ func start(t *testing.T) string {
 	})
 	address := "http://" + host
 	require.Eventually(t, func() bool {
-		resp, err := http.Get(address + "/v1/sys/health")
+		r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, address+"/v1/sys/health", nil)
+		if err != nil {
+			return false
+		}
+		resp, err := http.DefaultClient.Do(r)
 		if err != nil {
 			return false
 		}
