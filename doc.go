@@ -25,7 +25,8 @@
 //	ci/secret            contexts, variables and SSH keys, and which job may have them
 //	ci/citest            suites for the interfaces that ci asks for
 //	scheduler            usage queue, run queue, leases; so far local processes as agents
-//	storage              logs and files as bytes; memdb and sqldb keep the records
+//	storage              logs and files as bytes; memdb and sqldb keep the records;
+//	                     secrets encrypts what is secret in them
 //	cmd                  main packages: wiring, read from top to bottom; cmd/internal/engine is
 //	                     what the server and the offline run have in common
 //	examples             programs of a few lines that run in the tests

@@ -10,36 +10,45 @@ import (
 	"strings"
 )
 
-// longLength is the length from which a value is also looked for inside longer
-// base64 text and in hex: shorter ones would match by chance.
-const longLength = 8
+// lines passes every line of a value that has several to add.
+func lines(secret string, add func(string)) {
+	all := strings.FieldsFunc(secret, func(r rune) bool { return r == '\n' || r == '\r' })
+	if len(all) < 2 {
+		return
+	}
+	for _, line := range all {
+		for _, l := range []string{line, strings.TrimSpace(line)} {
+			if len(l) >= longLength {
+				add(l)
+			}
+		}
+	}
+}
 
-// derive passes every form of the secret that differs from it to add.
+// derive passes the forms of a secret in other notations to add.
 func derive(secret string, add func(string)) {
 	value := strings.TrimRight(secret, "\r\n")
 	for _, v := range []string{secret, value} {
 		for _, form := range forms(v) {
 			add(strings.TrimRight(form, "\r\n"))
 		}
-	}
-	if lines := strings.FieldsFunc(secret, func(r rune) bool { return r == '\n' || r == '\r' }); len(lines) > 1 {
-		for _, line := range lines {
-			add(line)
-			add(strings.TrimSpace(line))
+		if secret == value {
+			break
 		}
 	}
 }
 
 // forms returns what the value looks like in other notations.
 func forms(v string) []string {
+	query, path := url.QueryEscape(v), url.PathEscape(v)
 	f := []string{
-		url.QueryEscape(v),
-		url.PathEscape(v),
-		strings.ReplaceAll(url.QueryEscape(v), "+", "%20"),
+		query, path, strings.ReplaceAll(query, "+", "%20"),
+		lowerPercent(query), lowerPercent(path), lowerPercent(strings.ReplaceAll(query, "+", "%20")),
 		inner(strconv.Quote(v)),
 		inner(strconv.QuoteToASCII(v)),
 		strings.ReplaceAll(v, `'`, `'\''`), // as a shell prints it in single quotes
 		shellEscape(v),
+		strings.NewReplacer(`\"`, `"`, `'`, `\'`).Replace(inner(strconv.Quote(v))), // $'...'
 		strings.ReplaceAll(v, "\n", "\r\n"),
 		strings.ReplaceAll(v, "\n", `\n`),
 	}
@@ -56,12 +65,20 @@ func forms(v string) []string {
 	if xml.EscapeText(&x, []byte(v)) == nil {
 		f = append(f, x.String(), strings.NewReplacer("&#34;", "&quot;", "&#39;", "&apos;").Replace(x.String()))
 	}
-	f = append(f, base64Forms(v)...)
-	if len(v) >= longLength {
-		h := hex.EncodeToString([]byte(v))
-		f = append(f, h, strings.ToUpper(h))
+	h := hex.EncodeToString([]byte(v))
+	return append(append(f, h, strings.ToUpper(h)), base64Forms(v)...)
+}
+
+// lowerPercent returns an escaped URL with the hexadecimal digits in lower
+// case, as some write them.
+func lowerPercent(escaped string) string {
+	b := []byte(escaped)
+	for i := 0; i+2 < len(b); i++ {
+		if b[i] == '%' {
+			copy(b[i+1:i+3], strings.ToLower(escaped[i+1:i+3]))
+		}
 	}
-	return f
+	return string(b)
 }
 
 // inner returns what is between the quotes.
@@ -93,9 +110,6 @@ func base64Forms(v string) []string {
 		whole := enc.EncodeToString([]byte(v))
 		f = append(f, whole, strings.TrimRight(whole, "="))
 		for shift := range 3 {
-			if shift > 0 && len(v) < longLength {
-				break
-			}
 			// The first characters carry bits of what stands before, the last
 			// one may carry bits of what stands behind.
 			text := enc.WithPadding(base64.NoPadding).EncodeToString(append(make([]byte, shift), v...))

@@ -3,9 +3,10 @@
 // A [Set] knows the secret values of a job and the forms in which they commonly
 // appear (base64, URL, JSON, shell and so on); a [Writer] replaces them in a
 // stream, also when they are split across writes or colored letter by letter.
-// Values shorter than four
-// bytes, and the words true and false, are not masked: they would hide half of
-// every log and protect nothing.
+// The rule is CircleCI's: values shorter than four bytes, and the words true,
+// True, false and False, are not masked, since they would hide half of every
+// log and protect nothing. Of values that are longer than one line each line
+// is masked too.
 //
 // The package never hides a secret that was compressed, encrypted, reversed or
 // cut into pieces by other text.
@@ -20,56 +21,94 @@ import (
 // Text is what stands in place of a secret.
 const Text = "****"
 
-// minLength is the length in bytes of the shortest secret that is masked.
-const minLength = 4
+const (
+	// minLength is the length in bytes of the shortest secret that is masked.
+	minLength = 4
+	// longLength is the length from which a line of a value, and a value in
+	// other notations, is looked for: shorter ones would match by chance.
+	longLength = 8
+)
 
-// maxPatterns bounds the memory of a set. The values come before their derived
-// forms, so what is beyond it is never a plain value of an ordinary job.
-const maxPatterns = 20000
+// Bounds of the memory of a set. The values come before their lines, and those
+// before the other notations, so what is beyond the bounds is never a plain
+// value of an ordinary job.
+const (
+	maxPatterns = 20_000
+	maxDerived  = 16 << 20 // bytes of lines and other notations together
+)
 
 // A Set is a set of secrets. It never changes and is safe for concurrent use.
 // The nil Set masks nothing.
 type Set struct {
-	// byHead has the patterns by their first four bytes, longest first.
-	byHead map[uint32][]string
-	// filter has a bit per hash of the first four bytes; most positions of a
-	// text are dismissed by it.
-	filter [1 << 10]uint64
-	// heads are the first one, two and three bytes of all patterns.
-	heads map[string]bool
+	// patterns are sorted. prefix has for each of them the index of the longest
+	// other one that it begins with, or -1.
+	patterns []string
+	prefix   []int32
+	longest  int // length of the longest pattern
+	heads    heads
+	// starts are the first one, two and three bytes of all patterns.
+	starts map[string]bool
 }
 
 // New returns the set of the secrets and their derived forms.
-func New(secrets ...string) *Set {
-	s := &Set{byHead: map[uint32][]string{}, heads: map[string]bool{}}
+func New(secrets ...string) *Set { return build(secrets, true) }
+
+// Exact returns the set of the secrets as they are and their lines, without
+// other notations: CircleCI's rule to the letter.
+func Exact(secrets ...string) *Set { return build(secrets, false) }
+
+func build(secrets []string, derived bool) *Set {
 	known := map[string]bool{}
-	add := func(p string) {
+	room := maxDerived
+	add := func(p string, free bool) {
 		if len(p) < minLength || known[p] || len(known) >= maxPatterns || strings.TrimSpace(p) == "" {
 			return
 		}
-		known[p] = true
-		head := binary.LittleEndian.Uint32([]byte(p[:4]))
-		s.byHead[head] = append(s.byHead[head], p)
-		h := hash(head)
-		s.filter[h>>6] |= 1 << (h & 63)
+		if !free {
+			if len(p) > room {
+				return
+			}
+			room -= len(p)
+		}
+		known[strings.Clone(p)] = true
+	}
+	secrets = slices.DeleteFunc(slices.Clone(secrets), func(s string) bool { return !masked(s) })
+	for _, secret := range secrets {
+		add(strings.TrimRight(secret, "\r\n"), true)
+		add(strings.TrimSpace(secret), true) // what a shell makes of it without quotes
+	}
+	for _, secret := range secrets {
+		lines(secret, func(p string) { add(p, false) })
+	}
+	for _, secret := range secrets {
+		if derived && len(secret) >= longLength {
+			derive(secret, func(p string) { add(p, false) })
+		}
+	}
+	return index(known)
+}
+
+// index returns the set of the patterns.
+func index(known map[string]bool) *Set {
+	s := &Set{starts: map[string]bool{}, patterns: make([]string, 0, len(known))}
+	for p := range known {
+		s.patterns = append(s.patterns, p)
+		s.longest = max(s.longest, len(p))
 		for n := 1; n < minLength; n++ {
-			s.heads[p[:n]] = true
+			s.starts[p[:n]] = true
 		}
 	}
-	for _, secret := range secrets {
-		if masked(secret) {
-			add(strings.TrimRight(secret, "\r\n"))
-			add(strings.TrimSpace(secret)) // what a shell makes of it without quotes
+	slices.Sort(s.patterns)
+	s.prefix = make([]int32, len(s.patterns))
+	for i, p := range s.patterns {
+		// Whatever p begins with is p's neighbour, or what that begins with.
+		k := int32(i - 1)
+		for k >= 0 && !strings.HasPrefix(p, s.patterns[k]) {
+			k = s.prefix[k]
 		}
+		s.prefix[i] = k
 	}
-	for _, secret := range secrets {
-		if masked(secret) {
-			derive(secret, add)
-		}
-	}
-	for _, list := range s.byHead {
-		slices.SortFunc(list, func(a, b string) int { return len(b) - len(a) })
-	}
+	s.heads = newHeads(s.patterns)
 	return s
 }
 
@@ -82,11 +121,8 @@ func masked(v string) bool {
 	return len(v) >= minLength
 }
 
-// hash spreads the first four bytes over 16 bits.
-func hash(head uint32) uint32 { return head * 0x9E3779B1 >> 16 }
-
 // empty reports whether the set masks nothing.
-func (s *Set) empty() bool { return s == nil || len(s.byHead) == 0 }
+func (s *Set) empty() bool { return s == nil || len(s.patterns) == 0 }
 
 // String returns the text with every secret replaced.
 func (s *Set) String(text string) string {
@@ -102,6 +138,9 @@ func (s *Set) Replace(text string, with func(secret string) string) string {
 	var b strings.Builder
 	plain := 0
 	for i := 0; i < len(text); {
+		if i = s.skip(text, i); i >= len(text) {
+			break
+		}
 		end, _ := s.match(text, i)
 		if end == i {
 			i++
@@ -117,6 +156,9 @@ func (s *Set) Replace(text string, with func(secret string) string) string {
 	b.WriteString(text[plain:])
 	return b.String()
 }
+
+// skip returns the first position from i on where a secret may begin.
+func (s *Set) skip(text string, i int) int { return s.heads.skip(text, i) }
 
 // match returns the end of the stretch of secrets that begins at i, or i if
 // none does. open says that more text could make a secret out of text[i:], or
@@ -138,32 +180,53 @@ func (s *Set) match(text string, i int) (end int, open bool) {
 func (s *Set) at(text string, i int) (end int, open bool) {
 	rest := text[i:]
 	if len(rest) < minLength {
-		return i, s.heads[rest]
+		return i, s.starts[rest]
 	}
-	head := uint32(rest[0]) | uint32(rest[1])<<8 | uint32(rest[2])<<16 | uint32(rest[3])<<24
-	h := hash(head)
-	if s.filter[h>>6]&(1<<(h&63)) == 0 {
+	lo, hi := s.heads.find(load(rest))
+	if lo == hi {
 		return i, false
 	}
-	for _, p := range s.byHead[head] {
-		if len(p) > len(rest) {
-			open = open || strings.HasPrefix(p, rest)
-		} else if strings.HasPrefix(rest, p) {
+	k := s.floor(rest, lo, hi)
+	// Patterns that the text begins with come before it, those that begin with
+	// the text right behind it.
+	open = k+1 < hi && len(s.patterns[k+1]) > len(rest) && strings.HasPrefix(s.patterns[k+1], rest)
+	for k >= lo {
+		if p := s.patterns[k]; strings.HasPrefix(rest, p) {
 			return i + len(p), open
 		}
+		k = int(s.prefix[k])
 	}
 	return i, open
 }
 
-// longest returns the length of the longest secret that begins with the text.
-func (s *Set) longest(text string) int {
+// floor returns the index of the last of patterns[lo:hi] that is not after the
+// text, or lo-1.
+func (s *Set) floor(text string, lo, hi int) int {
+	for lo < hi {
+		if mid := int(uint(lo+hi) >> 1); s.patterns[mid] <= text {
+			lo = mid + 1
+		} else {
+			hi = mid
+		}
+	}
+	return lo - 1
+}
+
+// longestOf returns the length of the longest secret that begins with the text.
+func (s *Set) longestOf(text string) (n int) {
 	if len(text) < minLength {
 		return 0
 	}
-	for _, p := range s.byHead[binary.LittleEndian.Uint32([]byte(text[:4]))] {
+	lo, hi := s.heads.find(load(text))
+	for _, p := range s.patterns[lo:hi] {
 		if strings.HasPrefix(p, text) {
-			return len(p)
+			n = max(n, len(p))
 		}
 	}
-	return 0
+	return n
+}
+
+// load returns the first four bytes.
+func load(s string) uint32 {
+	return binary.LittleEndian.Uint32([]byte(s[:minLength]))
 }

@@ -203,26 +203,3 @@ func TestReplace(t *testing.T) {
 	got := mask.New("abcd", "wxyz").Replace("1abcd2wxyz3", strings.ToUpper)
 	require.Equal(t, "1ABCD2WXYZ3", got)
 }
-
-func BenchmarkWriter(b *testing.B) {
-	var secrets []string
-	for i := range 100 {
-		secrets = append(secrets, fmt.Sprintf("secret-%d-%x", i, i*7919))
-	}
-	text := bytes.Repeat([]byte("2026-11-25 12:00:00 ok github.com/acme/shop/store 0.123s\n"), 1000)
-	w := mask.New(secrets...).Writer(discard{})
-	b.SetBytes(int64(len(text)))
-	for b.Loop() {
-		_, _ = w.Write(text)
-	}
-}
-
-func BenchmarkNew(b *testing.B) {
-	for b.Loop() {
-		mask.New("s3cr3t-one-of-usual-length", "another-secret-value", "short1")
-	}
-}
-
-type discard struct{}
-
-func (discard) Write(p []byte) (int, error) { return len(p), nil }

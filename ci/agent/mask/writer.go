@@ -18,8 +18,8 @@ type Writer struct {
 // Writer returns a writer that masks what it writes to w.
 func (s *Set) Writer(w io.Writer) *Writer {
 	m := &Writer{to: w}
-	m.shown = filter{set: s, to: w, view: newView}
-	m.bytes = filter{set: s, to: &m.shown, view: plainView}
+	m.shown = filter{set: s, to: w, terminal: true}
+	m.bytes = filter{set: s, to: &m.shown}
 	return m
 }
 
@@ -46,11 +46,14 @@ func (w *Writer) Idle() error { return errors.Join(w.bytes.idle(), w.shown.idle(
 // the secret: that is masked. Close does not close the writer behind it.
 func (w *Writer) Close() error { return errors.Join(w.bytes.close(), w.shown.close()) }
 
-// A filter masks a stream as one view shows it.
+// A filter masks a stream: as it is, or as a terminal shows it.
 type filter struct {
-	set  *Set
-	to   io.Writer
-	view func([]byte) view
+	set      *Set
+	to       io.Writer
+	terminal bool
+	view     view
+	buf      []byte // of the view
+	mask     []byte // what stands in place of a secret, with what does not show
 	// held is what has not been decided. Its first shown bytes have been
 	// written already: because the stream was idle, or as part of a mask.
 	held  []byte
@@ -59,12 +62,17 @@ type filter struct {
 
 // Write implements [io.Writer].
 func (w *filter) Write(p []byte) (int, error) {
-	text := p
-	if len(w.held) > 0 {
+	text, seen := p, 0
+	switch {
+	case len(w.held) > 0:
 		w.held = append(w.held, p...)
 		text = w.held
+	case w.terminal && !concealing(p):
+		// The filter before has seen the same. What is left to find is a
+		// secret that this is the beginning of.
+		seen = max(0, len(p)-w.set.longest+1)
 	}
-	done, err := w.scan(text, false)
+	done, err := w.scan(text, seen, false)
 	if err != nil {
 		return 0, err
 	}
@@ -86,13 +94,19 @@ func (w *filter) idle() error {
 func (w *filter) close() error {
 	text := w.held
 	w.held = nil
-	_, err := w.scan(text, true)
+	_, err := w.scan(text, 0, true)
 	return err
 }
 
-// scan writes what is decided and returns how much of the text that is.
-func (w *filter) scan(raw []byte, last bool) (int, error) {
-	v := w.view(raw)
+// scan writes what is decided and returns how much of the text that is. In the
+// first seen bytes no secret begins.
+func (w *filter) scan(raw []byte, seen int, last bool) (int, error) {
+	v := &w.view
+	if w.terminal {
+		w.buf = v.look(raw, w.buf)
+	} else {
+		v.plain(raw)
+	}
 	if last {
 		v.open = len(raw)
 	}
@@ -106,7 +120,7 @@ func (w *filter) scan(raw []byte, last bool) (int, error) {
 		_, err := w.to.Write(raw[plain:to])
 		return err
 	}
-	for i := 0; i < len(s); {
+	for i := seen; i < len(s); {
 		if i = w.set.skip(s, i); i >= len(s) {
 			break
 		}
@@ -121,7 +135,7 @@ func (w *filter) scan(raw []byte, last bool) (int, error) {
 				return at, err
 			}
 			if end-i > longStretch {
-				return w.cut(&v, s, i, end)
+				return w.cut(v, s, i, end)
 			}
 			w.shown = max(plain-at, 0)
 			return at, nil
@@ -132,7 +146,8 @@ func (w *filter) scan(raw []byte, last bool) (int, error) {
 				return v.at(i), err
 			}
 			if to := v.behind(end); to > plain {
-				if _, err := w.to.Write(append([]byte(Text), v.hidden(i, end)...)); err != nil {
+				w.mask = v.hidden(append(w.mask[:0], Text...), i, end)
+				if _, err := w.to.Write(w.mask); err != nil {
 					return to, err
 				}
 				plain = to
@@ -150,7 +165,7 @@ func (w *filter) scan(raw []byte, last bool) (int, error) {
 // mostOf reports whether the text, at the end of a stream, is the beginning of
 // a secret and more than half of it.
 func (s *Set) mostOf(text string) bool {
-	n := s.longest(text)
+	n := s.longestOf(text)
 	return n > 0 && 2*len(text) > n
 }
 
@@ -170,20 +185,4 @@ func (w *filter) cut(v *view, text string, i, end int) (int, error) {
 	w.shown = max(v.behind(end)-at, 0)
 	_, err := io.WriteString(w.to, Text)
 	return at, err
-}
-
-// skip returns the first position from i on where a secret may begin.
-func (s *Set) skip(text string, i int) int {
-	if len(text)-i < minLength {
-		return i
-	}
-	head := uint32(text[i])<<8 | uint32(text[i+1])<<16 | uint32(text[i+2])<<24
-	for ; i+3 < len(text); i++ {
-		head = head>>8 | uint32(text[i+3])<<24
-		h := hash(head)
-		if s.filter[h>>6]&(1<<(h&63)) != 0 {
-			return i
-		}
-	}
-	return i
 }
