@@ -38,7 +38,7 @@ var thirdParties = []struct{ path, rooms, reason string }{
 	{"github.com/klauspost/compress", "ci/agent storage", "zstd of caches, workspaces and sealed logs"},
 	{"github.com/mattn/go-isatty", "cmd", "live tables on a terminal, plain lines elsewhere"},
 	{"github.com/pressly/goose/v3", "storage", "migrations of both dialects, resumable"},
-	{"github.com/robfig/cron/v3", "ci/forge ci/config cmd", "parses the five fields of a schedule"},
+	{"github.com/robfig/cron/v3", "ci/forge ci/config ci/schedule cmd", "parses the five fields of a schedule"},
 	{"github.com/santhosh-tekuri/jsonschema/v6", "ci/config", "validates against the published schema of the language"},
 	{"github.com/spf13/cobra", "cmd", "commands and their help"},
 	{"github.com/spf13/pflag", "cmd", "flags of cobra"},

@@ -29,8 +29,13 @@ type Trigger struct {
 	// Parameters are values for the configuration's pipeline parameters:
 	// string, bool, or a number.
 	Parameters map[string]any `json:"parameters,omitempty"`
-	// Schedule is the name of the schedule that fired.
-	Schedule string `json:"schedule,omitempty"`
+	// Schedule is the name of the schedule that fired: the workflow of the
+	// configuration that it starts, or with Scheduled set, the name of the
+	// [ScheduledPipeline] whose ID that is. Planned is when it was due; a
+	// pipeline made much later is a late one.
+	Schedule  string    `json:"schedule,omitempty"`
+	Scheduled string    `json:"scheduled,omitempty"`
+	Planned   time.Time `json:"planned,omitzero"`
 }
 
 // A TriggerSource says where a trigger came from.
