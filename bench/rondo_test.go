@@ -32,7 +32,13 @@ var binaries = sync.OnceValues(func() (string, error) {
 })
 
 func TestMain(m *testing.M) {
+	settings, err := os.MkdirTemp("", "rondo-settings-") // where the key of stored secrets goes
+	if err != nil {
+		panic(err)
+	}
+	_ = os.Setenv("XDG_CONFIG_HOME", settings)
 	code := m.Run()
+	_ = os.RemoveAll(settings)
 	if dir, err := binaries(); err == nil && dir != "" {
 		_ = os.RemoveAll(dir)
 	}

@@ -27,8 +27,10 @@ type Trigger struct {
 	// when it is not the project's own.
 	Fork string `json:"fork,omitempty"`
 	// Parameters are values for the configuration's pipeline parameters:
-	// string, bool, or a number.
+	// string, bool, or a number. With Text they come from something that knows
+	// text only, and each is what the configuration declares it to be.
 	Parameters map[string]any `json:"parameters,omitempty"`
+	Text       bool           `json:"text,omitempty"`
 	// Schedule is the name of the schedule that fired: the workflow of the
 	// configuration that it starts, or with Scheduled set, the name of the
 	// [ScheduledPipeline] whose ID that is. Planned is when it was due; a

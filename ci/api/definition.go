@@ -349,5 +349,5 @@ func (c *call) runPipeline() (any, error) {
 	case config != runRef{} && config != req.Checkout:
 		return nil, refuse(http.StatusBadRequest, "config and checkout must name the same branch or tag; this server reads the configuration of the commit that it builds.")
 	}
-	return c.start(p, triggerRequest{Branch: req.Checkout.Branch, Tag: req.Checkout.Tag, Parameters: req.Parameters})
+	return c.start(p, triggerRequest{Branch: req.Checkout.Branch, Tag: req.Checkout.Tag, Parameters: req.Parameters, text: true})
 }

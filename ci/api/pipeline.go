@@ -94,6 +94,8 @@ type triggerRequest struct {
 	Branch     string         `json:"branch,omitempty"`
 	Tag        string         `json:"tag,omitempty"`
 	Parameters map[string]any `json:"parameters,omitempty"`
+	// text says that the parameters may be text for what is none.
+	text bool
 }
 
 // A triggered pipeline has just been accepted.

@@ -217,7 +217,7 @@ func (c *call) start(project ci.Project, req triggerRequest) (any, error) {
 		return nil, err
 	}
 	t := ci.Trigger{
-		Project: project.ID, Source: ci.SourceAPI, Actor: c.by, Branch: req.Branch, Tag: req.Tag, Parameters: parameters,
+		Project: project.ID, Source: ci.SourceAPI, Actor: c.by, Branch: req.Branch, Tag: req.Tag, Parameters: parameters, Text: req.text,
 	}
 	if t.Branch == "" && t.Tag == "" {
 		t.Branch = project.DefaultBranch

@@ -34,9 +34,10 @@ func TestGolden(t *testing.T) {
 				Parameters map[string]any
 				Values     map[string]any
 				Continued  bool
+				Text       bool
 			}
 			require.NoError(t, yaml.Unmarshal([]byte(parts["options.yml"]), &given))
-			o := config.Options{Parameters: given.Parameters, Values: given.Values, Continued: given.Continued}
+			o := config.Options{Parameters: given.Parameters, Values: given.Values, Continued: given.Continued, Text: given.Text}
 			if want, ok := parts["want.warn"]; ok {
 				warnings, _ := config.Check(t.Context(), []byte(parts["config.yml"]), o)
 				var text strings.Builder

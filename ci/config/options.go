@@ -10,6 +10,10 @@ type Options struct {
 	// string, bool or a number. One that is not declared, or of another type,
 	// is an error.
 	Parameters map[string]any
+	// Text says that the parameters were given by something that knows text
+	// only, as command lines and forms do: text that says a boolean or an
+	// integer is one where that is what was declared.
+	Text bool
 	// Values are the pipeline values by their names without "pipeline.":
 	// git.branch, git.tag, git.revision, number, id, trigger_source and so on.
 	// What is missing has a harmless default. git.branch and git.tag decide

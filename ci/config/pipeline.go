@@ -116,12 +116,11 @@ func fromGo(v any) (*node, bool) {
 	return nil, false
 }
 
-// given returns what a caller gave for the parameter. Command lines and forms
-// know text only: text that says a boolean or an integer is one where that is
-// what was declared.
-func (p *param) given(v any) any {
+// given returns what a caller gave for the parameter. With text, text that says
+// a boolean or an integer is one where that is what was declared.
+func (p *param) given(v any, text bool) any {
 	said, ok := v.(string)
-	if !ok {
+	if !ok || !text {
 		return v
 	}
 	switch p.typ {
@@ -153,7 +152,7 @@ func (c *compiler) pipelineParameters(root *node) {
 			c.params[p.name] = p.def
 			continue
 		}
-		n, known := fromGo(p.given(given))
+		n, known := fromGo(p.given(given, c.o.Text))
 		if !known {
 			c.fail(p.key, "CFG032", "the value given for the pipeline parameter '%s' has the type %T", p.name, given)
 		} else if !c.fits(p, n) {

@@ -253,3 +253,7 @@ func (c *Courier) release(d ci.Doc, failed bool) (next string, ok bool) {
 	}
 	return "", false
 }
+
+// Kinds returns the kinds of the documents that have sealed secrets, for
+// whoever seals them anew.
+func Kinds() []string { return []string{kindHook} }

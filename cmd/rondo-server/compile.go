@@ -7,6 +7,7 @@ import (
 
 	"github.com/rondo-ci/rondo/ci"
 	"github.com/rondo-ci/rondo/ci/config"
+	"github.com/rondo-ci/rondo/ci/config/orb"
 	"github.com/rondo-ci/rondo/cmd/internal/engine"
 )
 
@@ -18,24 +19,42 @@ type code interface {
 	// Resolve returns a trigger for the newest commit of a branch, or for a
 	// tag. Both empty are the default branch.
 	Resolve(ctx context.Context, p ci.Project, branch, tag string) (ci.Trigger, error)
+	// Follow makes the code host tell of what is new in a repository, by its
+	// slug, or stops that.
+	Follow(ctx context.Context, slug string, follow bool, by ci.Actor) (ci.Project, error)
+	// Key makes the code host accept a checkout key of the project, or refuse
+	// it from then on.
+	Key(ctx context.Context, p ci.Project, k ci.Key, accept bool) error
 }
 
 // A compiler fetches configurations and compiles them.
 type compiler struct {
-	code  code
-	orbs  func() config.Orbs // nil for none
-	cache config.Cache
+	code     code
+	orbs     string        // folder of orbs; "" for none
+	registry *orb.Registry // the orbs that were published here
+	cache    config.Cache
+}
+
+// orbsFor returns the orbs that the organisation may use: those of the folder
+// before those that were published. It is a new list each time, since orbs may
+// be added while the server runs.
+func (c *compiler) orbsFor(org string) config.Orbs {
+	var all orb.Chain
+	if c.orbs != "" {
+		all = append(all, orb.Folder(c.orbs))
+	}
+	return append(all, c.registry.For(org))
 }
 
 // compile compiles the configuration of the pipeline's commit, or what a setup
 // workflow has continued it with.
 func (c *compiler) compile(ctx context.Context, project ci.Project, p ci.Pipeline) (ci.Plan, error) {
 	options := config.Options{
-		Parameters: p.Trigger.Parameters, Values: engine.Values(project, p), Schedule: p.Trigger.Schedule,
-		Cache: &c.cache,
+		Parameters: p.Trigger.Parameters, Text: p.Trigger.Text, Values: engine.Values(project, p),
+		Orbs: c.orbsFor(project.OrgSlug()), Cache: &c.cache,
 	}
-	if c.orbs != nil {
-		options.Orbs = c.orbs()
+	if p.Trigger.Scheduled == "" { // else it is the name of one that people made
+		options.Schedule = p.Trigger.Schedule
 	}
 	if p.Plan != nil && p.Plan.Continuation != nil {
 		options.File, options.Continued = "the continuation", true

@@ -8,8 +8,6 @@ import (
 	"os"
 
 	"github.com/rondo-ci/rondo/ci"
-	"github.com/rondo-ci/rondo/ci/config"
-	"github.com/rondo-ci/rondo/ci/config/orb"
 	"github.com/rondo-ci/rondo/ci/forge/local"
 	"github.com/rondo-ci/rondo/cmd/internal/datadir"
 )
@@ -44,9 +42,7 @@ func dev(ctx context.Context, f devFlags) error {
 	defer folder.Close()
 	s := &devServer{repo: repo}
 	s.folder = folder
-	if f.orbs != "" { // a new list each time: orbs may be added while the server runs
-		s.orbs = func() config.Orbs { return orb.Folder(f.orbs) }
-	}
+	s.orbs = f.orbs
 	s.log = slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
 	defer s.close()
 	if err := s.open(ctx, f); err != nil {

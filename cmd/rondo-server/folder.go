@@ -164,3 +164,18 @@ func (f folders) Resolve(ctx context.Context, p ci.Project, branch, tag string) 
 	}
 	return repo.Trigger(ctx, "refs/heads/"+branch)
 }
+
+// Follow says no more than whether the folder is built: its new commits are
+// seen without anybody's help.
+func (f folders) Follow(_ context.Context, slug string, _ bool, _ ci.Actor) (ci.Project, error) {
+	for id, repo := range f {
+		if p := repo.Project(); p.Slug == slug {
+			p.ID, p.Followed = id, true
+			return p, nil
+		}
+	}
+	return ci.Project{}, fmt.Errorf("project %s is no folder that this server builds: %w", slug, ci.ErrNotFound)
+}
+
+// Key has nobody to tell: a folder needs no key.
+func (f folders) Key(context.Context, ci.Project, ci.Key, bool) error { return nil }

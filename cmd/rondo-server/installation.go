@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/netip"
 	"os"
 	"os/signal"
 	"syscall"
@@ -16,6 +17,8 @@ import (
 	"github.com/rondo-ci/rondo/ci/agent/host"
 	"github.com/rondo-ci/rondo/ci/api"
 	"github.com/rondo-ci/rondo/ci/api/door"
+	"github.com/rondo-ci/rondo/ci/api/graphql"
+	"github.com/rondo-ci/rondo/ci/api/runner"
 	"github.com/rondo-ci/rondo/ci/web"
 	"github.com/rondo-ci/rondo/cmd/internal/datadir"
 	"github.com/rondo-ci/rondo/cmd/internal/engine"
@@ -38,6 +41,11 @@ type installation struct {
 	page   net.Listener
 	url    string // of the page, without a slash at the end
 	access access
+	// sealing says what protects stored secrets, webhookNets which private
+	// networks webhooks may reach.
+	sealing     secretsSettings
+	webhookNets []netip.Prefix
+	compiling   chan struct{} // has a place for each that may run at once
 	// parts run beside the rooms, until all is to end.
 	parts []func(context.Context) error
 
@@ -47,6 +55,7 @@ type installation struct {
 	key    door.Key
 	engine *engine.Engine
 	compiler
+	chapters
 }
 
 // open opens everything that can fail, before anything runs. log, folder,
@@ -81,7 +90,10 @@ func (in *installation) open(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	in.compiler.code = in.code
+	in.compiler.code, in.compiling = in.code, make(chan struct{}, compileLimit)
+	if err := in.openChapters(ctx); err != nil {
+		return err
+	}
 	in.engine = engine.New(engine.Parts{
 		DB: in.db, Backlog: in.db.Backlog(), Logs: in.logs,
 		Files:    storage.NewFiles(bucket, storage.FilesConfig{Log: in.log}),
@@ -89,9 +101,10 @@ func (in *installation) open(ctx context.Context) error {
 		Start: cluster.Exec([]string{self, "agent", "--door", "unix:" + in.agents.Addr().String(), "--dir", in.folder.Join("work")}, agentEnvironment()),
 	}, engine.Config{
 		Log:     in.log,
-		Server:  ci.Config{JobURL: in.jobURL},
+		Server:  ci.Config{JobURL: in.jobURL, Secrets: in.safe.Resolve, Allow: in.safe.Allowed},
 		Cluster: cluster.Config{Dir: in.folder.Join("agents"), Sweep: in.sweep},
 	})
+	in.startChapters()
 	return nil
 }
 
@@ -145,13 +158,32 @@ func (in *installation) handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /login", in.access.login)
 	mux.Handle("/api/v2/", api.New(in.engine.Server, in.db, in.logs, in.engine.Files, api.Config{
-		Log: in.log, URL: in.url, Auth: in.access.api, Trigger: in.trigger, JobURL: in.jobURL,
+		Log: in.log, URL: in.url, Auth: in.auth, Trigger: in.trigger, JobURL: in.jobURL, Chapters: in.apiChapters(),
 	}))
+	mux.Handle("/graphql-unstable", graphql.New(in.compiler.registry, graphql.Config{
+		Log: in.log, Auth: in.auth, Orgs: in.orgs, Compile: in.compileFor, CompileOrb: in.compileOrb,
+		Admin: func(context.Context, ci.Actor) error { return nil }, Contexts: in.safe, Variables: in.safe,
+	}))
+	mux.Handle("/api/v3/", runner.New(in.db, in.compiler.registry, runner.Config{Log: in.log, Auth: in.auth, Orgs: in.orgs}))
 	mux.Handle("/", web.New(in.engine.Server, in.db, web.Config{
 		Logs: in.logs, Artifacts: in.engine.Files, Explain: in.engine.Scheduler.Explain,
 		Authorize: in.access.page, Retrigger: in.retrigger, Log: in.log, Version: version,
 	}))
 	return mux
+}
+
+// auth says who sends a token: the owner, by the token of the installation or
+// one of their own.
+func (in *installation) auth(r *http.Request, token string) (ci.Actor, error) {
+	by, err := in.access.api(r, token)
+	if !errors.Is(err, ci.ErrDenied) {
+		return by, err
+	}
+	one, err := in.tokens.PersonalToken(r.Context(), token)
+	if errors.Is(err, ci.ErrNotFound) {
+		return ci.Actor{}, ci.ErrDenied
+	}
+	return one.Owner, err
 }
 
 // retrigger runs a pipeline for the newest commit of a branch.
@@ -170,7 +202,8 @@ func (in *installation) trigger(ctx context.Context, t ci.Trigger) (ci.Pipeline,
 		return ci.Pipeline{}, err
 	}
 	full.Project, full.Key, full.Source, full.Actor = project.ID, t.Key, t.Source, t.Actor
-	full.Parameters, full.Schedule = t.Parameters, t.Schedule
+	full.Parameters, full.Text = t.Parameters, t.Text
+	full.Schedule, full.Scheduled, full.Planned = t.Schedule, t.Scheduled, t.Planned
 	if err := in.checkParameters(ctx, project, full); err != nil {
 		return ci.Pipeline{}, err
 	}

@@ -11,8 +11,6 @@ import (
 
 	"github.com/rondo-ci/rondo/ci"
 	"github.com/rondo-ci/rondo/ci/api/door"
-	"github.com/rondo-ci/rondo/ci/config"
-	"github.com/rondo-ci/rondo/ci/config/orb"
 	"github.com/rondo-ci/rondo/ci/forge/local"
 	"github.com/rondo-ci/rondo/cmd/internal/datadir"
 	"github.com/spf13/cobra"
@@ -44,10 +42,11 @@ told stands in a file of settings:
   folders: [/srv/git/shop.git]       # git folders of this machine, built too
   orbs: /etc/rondo/orbs              # orbs besides those published to the server
 
-  secrets:                           # what encrypts contexts and variables: one of
+  secrets:                           # what encrypts contexts and variables
     passphrase: file:/etc/rondo/passphrase
-    # key: /etc/rondo/secrets.key    # 32 bytes, outside of data
-    # vault: {address: https://vault:8200, token: "env:VAULT_TOKEN", key: rondo}
+    # or key: /etc/rondo/secrets.key # 32 bytes, outside of data
+    # or vault: {address: https://vault:8200, token: "env:VAULT_TOKEN", key: rondo}
+    # use: vault                     # with both: which one seals; the other follows
 
   webhooks:
     allow: [10.0.0.0/8]              # private networks that webhooks may reach
@@ -96,9 +95,7 @@ func serveTeam(ctx context.Context, set settings, asJSON bool) error {
 	defer folder.Close()
 	s := &teamServer{settings: set}
 	s.folder, s.url, s.log = folder, set.URL, newLog(set.Log)
-	if set.Orbs != "" {
-		s.orbs = func() config.Orbs { return orb.Folder(set.Orbs) }
-	}
+	s.orbs, s.sealing, s.webhookNets = set.Orbs, set.Secrets, set.Webhooks.Allow
 	defer func() {
 		if s.agentDoor != nil {
 			_ = s.agentDoor.Close()

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -12,6 +13,7 @@ import (
 	"regexp"
 	"strings"
 
+	"github.com/rondo-ci/rondo/storage/secrets"
 	"go.yaml.in/yaml/v3"
 )
 
@@ -44,8 +46,12 @@ type githubSettings struct {
 	CA            string    `yaml:"ca"` // file of certificates in PEM
 }
 
-// secretsSettings say what protects stored secrets: one of the three.
+// secretsSettings say what protects stored secrets: a Vault or the keyset of
+// this server, which a passphrase or a key file opens. With both, Use says
+// which one new secrets are sealed by, and what the other one has sealed
+// follows.
 type secretsSettings struct {
+	Use        string         `yaml:"use"` // vault or local; "" is vault if there is one
 	Passphrase secretRef      `yaml:"passphrase"`
 	Key        string         `yaml:"key"` // file of 32 bytes, outside of data
 	Vault      *vaultSettings `yaml:"vault"`
@@ -59,6 +65,24 @@ type vaultSettings struct {
 	Key     string    `yaml:"key"`   // "" is rondo
 	CA      string    `yaml:"ca"`
 }
+
+// root returns what opens the keyset of this server, and false if nothing is
+// said about it.
+func (s secretsSettings) root() (secrets.Root, bool) {
+	switch {
+	case s.Passphrase != "":
+		return secrets.Passphrase(func() ([]byte, error) {
+			text, err := s.Passphrase.read()
+			return []byte(text), err
+		}), true
+	case s.Key != "":
+		return secrets.KeyFile(s.Key), true
+	}
+	return secrets.Root{}, false
+}
+
+// key is the name of the transit key.
+func (v *vaultSettings) key() string { return cmp.Or(v.Key, "rondo") }
 
 // webhooksSettings say where outbound webhooks may go besides public
 // addresses.
@@ -185,14 +209,13 @@ func (s *settings) check() error {
 }
 
 func (s secretsSettings) check() error {
-	ways := 0
-	for _, given := range []bool{s.Passphrase != "", s.Key != "", s.Vault != nil} {
-		if given {
-			ways++
-		}
-	}
-	if ways > 1 {
-		return errors.New("secrets: choose one of passphrase, key and vault")
+	switch {
+	case s.Passphrase != "" && s.Key != "":
+		return errors.New("secrets: choose one of passphrase and key")
+	case s.Use != "" && s.Use != "vault" && s.Use != "local":
+		return fmt.Errorf("secrets.use: %q is neither vault nor local", s.Use)
+	case s.Use == "vault" && s.Vault == nil:
+		return errors.New("secrets.use is vault, and secrets.vault is missing")
 	}
 	if s.Vault != nil && s.Vault.Address == "" {
 		return errors.New("secrets.vault.address is missing, as in https://vault.example.com:8200")

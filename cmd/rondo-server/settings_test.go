@@ -39,7 +39,7 @@ func TestSettings_Mistakes(t *testing.T) {
 		good + "github: {}":               {"github.token is missing", "github.webhook_secret is missing"},
 		good + "github: {token: ghp_abc}": {"not the secret itself"},
 		good + "webhooks: {allow: [x]}":   {"is no network"},
-		good + "secrets: {key: k, passphrase: \"env:P\"}": {"choose one"},
+		good + "secrets: {key: k, passphrase: \"env:P\"}": {"choose one of passphrase and key"},
 		good + "secrets: {vault: {}}":                     {"vault.address is missing"},
 		"url: [":                                          {"line 1"},
 	} {

@@ -21,11 +21,15 @@ type Chain []Source
 // Orb returns the orb from the first place that has it. Any error but
 // [ci.ErrNotFound] ends the search.
 func (c Chain) Orb(ctx context.Context, ref string) (resolved string, source []byte, err error) {
-	for _, s := range c {
+	missing := fmt.Errorf("orb %.300s: %w", ref, ci.ErrNotFound)
+	for i, s := range c {
 		resolved, source, err = s.Orb(ctx, ref)
 		if !errors.Is(err, ci.ErrNotFound) {
 			return resolved, source, err
 		}
+		if i == 0 { // the first place is the operator's: it knows what to do
+			missing = err
+		}
 	}
-	return "", nil, fmt.Errorf("orb %.300s: %w", ref, ci.ErrNotFound)
+	return "", nil, missing
 }
