@@ -31,6 +31,8 @@ type world struct {
 	url    string
 	now    ci.Project // the project
 	cfg    api.Config
+	// handler is what the server serves.
+	handler *api.API
 }
 
 var ada = ci.Actor{ID: "11111111-2222-4333-8444-555555555555", Kind: ci.ActorUser, Login: "ada"}
@@ -95,7 +97,8 @@ func newWorld(t testing.TB, edit ...func(*api.Config)) *world {
 	s := httptest.NewServer(h)
 	w.url = s.URL
 	cfg.URL = s.URL
-	h.Handler = api.New(w.server, w.db, w.logs, w.files, cfg)
+	w.handler = api.New(w.server, w.db, w.logs, w.files, cfg)
+	h.Handler = w.handler
 	run, cancel := context.WithCancel(ctx)
 	done := make(chan error, 1)
 	go func() { done <- w.server.Run(run) }()
