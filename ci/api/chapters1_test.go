@@ -114,7 +114,7 @@ func (c *cabinet) DeleteKey(_ context.Context, _ ci.ProjectID, fingerprint strin
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	before := len(c.keys)
-	c.keys = slices.DeleteFunc(c.keys, func(k ci.Key) bool { return k.MD5 == fingerprint })
+	c.keys = slices.DeleteFunc(c.keys, func(k ci.Key) bool { return k.MD5 == fingerprint || k.SHA256 == fingerprint })
 	if len(c.keys) == before {
 		return ci.ErrNotFound
 	}

@@ -156,38 +156,29 @@ func (c *call) followOld() (any, error)   { return c.setFollow(true) }
 func (c *call) unfollowOld() (any, error) { return c.setFollow(false) }
 
 func (c *call) setFollow(follow bool) (any, error) {
-	if c.cfg.Chapters.Follow == nil {
-		return nil, refuse(http.StatusNotFound, "This installation cannot follow projects: no code host is set up.")
-	}
 	slug, err := c.toFollow(follow)
 	if err != nil {
 		return nil, named(err, "Project")
 	}
-	p, err := c.cfg.Chapters.Follow(c.r.Context(), slug, follow, c.by)
-	if err != nil {
-		return nil, named(err, "Project")
-	}
+	p, err := c.follow(slug, follow)
 	out := follow1{Followed: p.Followed, Following: p.Followed, Workflow: true}
 	if !p.Followed {
 		out.Message = "ok"
 	}
-	return out, nil
+	return out, err
 }
 
 // toFollow returns the slug of the address if the caller may change what it
-// names. A repository that is no project yet is for Follow to judge, but it
-// takes a member of the organisation to ask.
+// names: the project, or the organisation of a repository that is none yet. A
+// project that the caller may not know of is not taken for a new one.
 func (c *call) toFollow(follow bool) (string, error) {
-	ctx, slug := c.r.Context(), c.r.PathValue("project_slug")
-	_, err := c.read.ProjectBySlug(ctx, slug)
+	slug := c.r.PathValue("project_slug")
+	_, err := c.read.ProjectBySlug(c.r.Context(), slug)
 	if !follow || isUUID(slug) || !errors.Is(err, ci.ErrNotFound) {
 		p, err := c.project(true)
 		return p.Slug, err
 	}
-	if c.cfg.Chapters.MayOrg == nil {
-		return slug, nil
-	}
-	err = c.cfg.Chapters.MayOrg(ctx, c.by, ci.Project{Slug: slug}.OrgSlug(), false)
+	err = c.mayOrg(ci.Project{Slug: slug}.OrgSlug(), true)
 	if hidden(err) {
 		err = ci.ErrNotFound
 	}

@@ -126,7 +126,7 @@ func secretRoutes1() []route {
 			status: 200, response: []variable1{}, serve: (*call).variables1,
 		}, {
 			method: "POST", path: at1 + "/envvar", summary: "Set a variable", tag: "Variable",
-			status: 201, request: variable1{}, response: variable1{}, serve: (*call).setVariable1,
+			status: 201, request: variableRequest{}, response: variable1{}, serve: (*call).setVariable1,
 		}, {
 			method: "GET", path: at1 + "/envvar/{name}", summary: "A variable, masked", tag: "Variable",
 			status: 200, response: variable1{}, serve: (*call).variable1,
@@ -138,7 +138,7 @@ func secretRoutes1() []route {
 			query: []string{digest1}, status: 200, response: []key1{}, serve: (*call).keys1,
 		}, {
 			method: "POST", path: at1 + "/checkout-key", summary: "Make a checkout key", tag: "Key",
-			status: 201, request: keyRequest1{}, response: key1{}, serve: (*call).createKey1,
+			status: 201, request: keyRequest{}, response: key1{}, serve: (*call).createKey1,
 		}, {
 			method: "GET", path: at1 + "/checkout-key/{fingerprint...}", summary: "A checkout key", tag: "Key",
 			query: []string{digest1}, status: 200, response: key1{}, serve: (*call).key1,

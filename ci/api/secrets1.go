@@ -1,17 +1,10 @@
 package api
 
 import (
-	"cmp"
-	"fmt"
 	"net/http"
 
 	"github.com/rondo-ci/rondo/ci"
 )
-
-// without is the answer of a chapter that is not there.
-func without(what string) error {
-	return refuse(http.StatusNotFound, "This installation has no "+what+".")
-}
 
 // A variable1 is a [ci.Variable] on the wire of v1.1; in a request the value is
 // the real one.
@@ -20,21 +13,14 @@ type variable1 struct {
 	Value string `json:"value"`
 }
 
-// withVariables returns the project and the chapter of its variables.
-func (c *call) withVariables(write bool) (ci.Holder, Variables, error) {
-	p, err := c.project(write)
-	if err == nil && c.cfg.Chapters.Variables == nil {
-		err = without("variables")
-	}
-	return ci.Holder{Project: p.ID}, c.cfg.Chapters.Variables, err
+// variable1Of returns what v2 answers in the form of v1.1.
+func variable1Of(v any, err error) (any, error) {
+	one, _ := v.(projectVariable)
+	return variable1{one.Name, one.Value}, err
 }
 
 func (c *call) variables1() (any, error) {
-	of, v, err := c.withVariables(false)
-	if err != nil {
-		return nil, err
-	}
-	all, err := v.Variables(c.r.Context(), of)
+	all, err := c.projectVariables()
 	out := make([]variable1, 0, len(all))
 	for _, one := range all {
 		out = append(out, variable1{one.Name, one.Masked})
@@ -42,43 +28,13 @@ func (c *call) variables1() (any, error) {
 	return out, err
 }
 
-func (c *call) setVariable1() (any, error) {
-	of, v, err := c.withVariables(true)
-	if err != nil {
-		return nil, err
-	}
-	var req variable1
-	if err := c.body(&req); err != nil {
-		return nil, err
-	}
-	if req.Name == "" {
-		return nil, refuse(http.StatusBadRequest, "A variable needs a name.")
-	}
-	one, err := v.SetVariable(c.r.Context(), of, req.Name, req.Value, c.by)
-	return variable1{one.Name, one.Masked}, err
-}
+func (c *call) setVariable1() (any, error) { return variable1Of(c.setProjectVariable()) }
 
-func (c *call) variable1() (any, error) {
-	of, v, err := c.withVariables(false)
-	if err != nil {
-		return nil, err
-	}
-	all, err := v.Variables(c.r.Context(), of)
-	for _, one := range all {
-		if one.Name == c.r.PathValue("name") {
-			return variable1{one.Name, one.Masked}, nil
-		}
-	}
-	return nil, cmp.Or(err, named(ci.ErrNotFound, "Environment variable"))
-}
+func (c *call) variable1() (any, error) { return variable1Of(c.getProjectVariable()) }
 
 func (c *call) deleteVariable1() (any, error) {
-	of, v, err := c.withVariables(true)
-	if err != nil {
-		return nil, err
-	}
-	err = v.DeleteVariable(c.r.Context(), of, c.r.PathValue("name"), c.by)
-	return message{"ok"}, named(err, "Environment variable")
+	_, err := c.deleteProjectVariable()
+	return message{"ok"}, err
 }
 
 // A key1 is a checkout key on the wire of v1.1.
@@ -91,97 +47,39 @@ type key1 struct {
 	Login       *string `json:"login"`
 }
 
-type keyRequest1 struct {
-	Type string `json:"type"`
-}
-
-// key1Of shows a key with the form of fingerprint that the query asks for.
 func (c *call) key1Of(k ci.Key) key1 {
-	out := key1{Public: k.Public, Type: string(k.Kind), Fingerprint: k.MD5, Preferred: k.Preferred, Time: stampOf(k.Created)}
-	if c.r.URL.Query().Get("digest") == "sha256" {
-		out.Fingerprint = k.SHA256
-	}
+	wire := c.checkoutKeyOf(k)
+	out := key1{Public: wire.Public, Type: wire.Type, Fingerprint: wire.Fingerprint, Preferred: wire.Preferred, Time: wire.Created}
 	if k.Login != "" {
 		out.Login = &k.Login
 	}
 	return out
 }
 
-// withKeys returns the project and the chapter of its keys.
-func (c *call) withKeys(write bool) (ci.ProjectID, Keys, error) {
-	p, err := c.project(write)
-	if err == nil && c.cfg.Chapters.Keys == nil {
-		err = without("SSH keys")
-	}
-	return p.ID, c.cfg.Chapters.Keys, err
-}
-
 // keys1 lists checkout keys; those that people gave are among the settings.
 func (c *call) keys1() (any, error) {
-	p, k, err := c.withKeys(false)
-	if err != nil {
-		return nil, err
-	}
-	all, err := k.Keys(c.r.Context(), p)
+	_, all, err := c.checkoutKeys(false)
 	out := make([]key1, 0, len(all))
 	for _, one := range all {
-		if one.Kind != ci.KeyAdditional {
-			out = append(out, c.key1Of(one))
-		}
+		out = append(out, c.key1Of(one))
 	}
 	return out, err
 }
 
 func (c *call) createKey1() (any, error) {
-	p, k, err := c.withKeys(true)
-	if err != nil {
-		return nil, err
-	}
-	var req keyRequest1
-	if err := c.body(&req); err != nil {
-		return nil, err
-	}
-	kind := ci.KeyKind(req.Type)
-	if req.Type == "user-key" {
-		kind = ci.KeyUser
-	}
-	if kind != ci.KeyDeploy && kind != ci.KeyUser {
-		return nil, refuse(http.StatusBadRequest, fmt.Sprintf("type must be deploy-key or github-user-key, not %.50q.", req.Type))
-	}
-	one, err := k.CreateKey(c.r.Context(), p, kind, c.by)
-	return c.key1Of(one), err
-}
-
-// findKey returns the key with the fingerprint, in either form.
-func (c *call) findKey(p ci.ProjectID, k Keys, fingerprint string, additional bool) (ci.Key, error) {
-	all, err := k.Keys(c.r.Context(), p)
-	for _, one := range all {
-		if fingerprint != "" && (one.MD5 == fingerprint || one.SHA256 == fingerprint) && additional == (one.Kind == ci.KeyAdditional) {
-			return one, nil
-		}
-	}
-	return ci.Key{}, cmp.Or(err, named(ci.ErrNotFound, "Key"))
+	v, err := c.createKey()
+	wire, _ := v.(checkoutKey)
+	return key1{Public: wire.Public, Type: wire.Type, Fingerprint: wire.Fingerprint, Preferred: wire.Preferred, Time: wire.Created}, err
 }
 
 func (c *call) key1() (any, error) {
-	p, k, err := c.withKeys(false)
-	if err != nil {
-		return nil, err
-	}
-	one, err := c.findKey(p, k, c.r.PathValue("fingerprint"), false)
-	return c.key1Of(one), err
+	_, k, err := c.checkoutKey(false)
+	return c.key1Of(k), err
 }
 
 func (c *call) deleteKey1() (any, error) {
-	p, k, err := c.withKeys(true)
-	if err != nil {
-		return nil, err
-	}
-	one, err := c.findKey(p, k, c.r.PathValue("fingerprint"), false)
-	if err != nil {
-		return nil, err
-	}
-	return message{"ok"}, named(k.DeleteKey(c.r.Context(), p, one.MD5, c.by), "Key")
+	_, err := c.deleteKey()
+	return message{"ok"}, err
 }
 
 // An sshKey1 is a key that people give or take away.
@@ -191,34 +89,46 @@ type sshKey1 struct {
 	Fingerprint string `json:"fingerprint,omitempty"`
 }
 
+// sshKey reads the project of the address and the key of the request.
+func (c *call) sshKey() (p ci.Project, req sshKey1, err error) {
+	p, err = c.project(true)
+	if err == nil && c.cfg.Chapters.Keys == nil {
+		err = absent("keys")
+	}
+	if err == nil {
+		err = c.body(&req)
+	}
+	return p, req, err
+}
+
 func (c *call) addSSHKey1() (any, error) {
-	p, k, err := c.withKeys(true)
+	p, req, err := c.sshKey()
+	if err == nil && req.Private == "" {
+		err = missing("private_key")
+	}
 	if err != nil {
 		return nil, err
 	}
-	var req sshKey1
-	if err := c.body(&req); err != nil {
-		return nil, err
-	}
-	if req.Private == "" {
-		return nil, refuse(http.StatusBadRequest, "private_key is missing.")
-	}
-	_, err = k.AddKey(c.r.Context(), p, req.Host, req.Private, c.by)
+	_, err = c.cfg.Chapters.Keys.AddKey(c.r.Context(), p.ID, req.Host, req.Private, c.by)
 	return message{"ok"}, err
 }
 
 func (c *call) deleteSSHKey1() (any, error) {
-	p, k, err := c.withKeys(true)
+	p, req, err := c.sshKey()
+	if err == nil && req.Fingerprint == "" {
+		err = missing("fingerprint")
+	}
 	if err != nil {
 		return nil, err
 	}
-	var req sshKey1
-	if err := c.body(&req); err != nil {
-		return nil, err
+	all, err := c.cfg.Chapters.Keys.Keys(c.r.Context(), p.ID)
+	for _, k := range all {
+		if k.Kind == ci.KeyAdditional && sameFingerprint(req.Fingerprint, k) && (req.Host == "" || req.Host == k.Host) {
+			return message{"ok"}, named(c.cfg.Chapters.Keys.DeleteKey(c.r.Context(), p.ID, k.SHA256, c.by), "Key")
+		}
 	}
-	one, err := c.findKey(p, k, req.Fingerprint, true)
-	if err != nil {
-		return nil, err
+	if err == nil {
+		err = refuse(http.StatusNotFound, "Key not found")
 	}
-	return message{"ok"}, named(k.DeleteKey(c.r.Context(), p, one.MD5, c.by), "Key")
+	return nil, err
 }

@@ -17,7 +17,7 @@ func TestOldVariables(t *testing.T) {
 	require.Equal(t, []any{201, `{"name":"KEY","value":"xxxx1234"}`}, []any{r.StatusCode, r.body})
 	require.Equal(t, `[{"name":"KEY","value":"xxxx1234"}]`, w.call("GET", shop1+"/envvar", "").body)
 	require.Equal(t, `{"name":"KEY","value":"xxxx1234"}`, w.call("GET", shop1+"/envvar/KEY", "").body)
-	require.Equal(t, `{"message":"Environment variable not found"}`, w.call("GET", shop1+"/envvar/NONE", "").body)
+	require.Equal(t, `{"message":"Environment variable not found."}`, w.call("GET", shop1+"/envvar/NONE", "").body)
 	for _, body := range []string{"", `{"value":"x"}`, `{"name":"a b","value":"x"}`, `{"name":1}`, `[]`} {
 		require.Equal(t, 400, w.call("POST", shop1+"/envvar", body).StatusCode, body)
 	}
@@ -57,7 +57,7 @@ func TestOldKeys(t *testing.T) {
 	body := `{"hostname":"h","fingerprint":"` + added["fingerprint"].(string) + `"}`
 	require.Equal(t, 200, w.call("DELETE", shop1+"/ssh-key", body).StatusCode)
 	require.Equal(t, 404, w.call("DELETE", shop1+"/ssh-key", body).StatusCode)
-	require.Equal(t, 404, w.call("DELETE", shop1+"/ssh-key", "").StatusCode)
+	require.Equal(t, 400, w.call("DELETE", shop1+"/ssh-key", "").StatusCode)
 }
 
 func TestOldSettings(t *testing.T) {

@@ -88,10 +88,10 @@ func (c *call) changeSettings1() (any, error) {
 	}
 	ctx, ask := c.r.Context(), c.cfg.Chapters
 	if ask.PutProject == nil {
-		return nil, without("settings that can be changed")
+		return nil, absent("settings to change")
 	}
-	if p.AdminSettings && ask.MayOrg != nil {
-		if err := ask.MayOrg(ctx, c.by, p.OrgSlug(), true); err != nil {
+	if p.AdminSettings {
+		if err := c.mayOrg(p.OrgSlug(), true); err != nil {
 			return nil, err
 		}
 	}
@@ -112,7 +112,7 @@ func (c *call) changeSettings1() (any, error) {
 		}
 	}
 	if err := ask.PutProject(ctx, p); err != nil {
-		return nil, err
+		return nil, named(err, "Project")
 	}
 	return c.settingsOf(ctx, p)
 }
@@ -140,7 +140,7 @@ func token1Of(t ci.ProjectToken, token string) token1 {
 func (c *call) withTokens() (ci.ProjectID, Tokens, error) {
 	p, err := c.project(true)
 	if err == nil && c.cfg.Chapters.Tokens == nil {
-		err = without("project tokens")
+		err = absent("project tokens")
 	}
 	return p.ID, c.cfg.Chapters.Tokens, err
 }
