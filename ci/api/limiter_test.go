@@ -22,8 +22,8 @@ func TestLimiterMemory(t *testing.T) {
 	}
 	runtime.GC()
 	runtime.ReadMemStats(&after)
-	require.Len(t, l.by, maxBuckets)
-	require.Equal(t, maxBuckets, l.used.Len())
+	require.Len(t, l.by, maxKeys)
+	require.Equal(t, maxKeys, l.used.Len())
 	require.Less(t, int64(after.HeapAlloc)-int64(before.HeapAlloc), int64(24<<20))
 	require.Equal(t, 59, l.take("999999", 0, now).left, "the newest is remembered")
 	require.Equal(t, 60, l.take("0", 0, now).left)

@@ -18,6 +18,8 @@ import (
 	"github.com/rondo-ci/rondo/ci"
 	"github.com/rondo-ci/rondo/ci/api"
 	"github.com/rondo-ci/rondo/ci/api/apitest"
+	"github.com/rondo-ci/rondo/ci/insights"
+	"github.com/rondo-ci/rondo/storage/memdb"
 )
 
 // node returns a program of Node that sees the installed packages and nothing
@@ -185,7 +187,10 @@ func (m *mcp) tool(name string, params map[string]any) string {
 // TestARC06_ClientMCP has the npm package @circleci/mcp-server-circleci answer
 // an assistant's questions from this server.
 func TestARC06_ClientMCP(t *testing.T) {
+	source := &ofWorld{}
+	learned := insights.New(memdb.New(), source, insights.Config{})
 	w, _ := newOldWorld(t, func(c *api.Config) {
+		c.Chapters.Insights = learned
 		c.Chapters.Compile = func(_ context.Context, r api.CompileRequest) (string, error) {
 			if strings.Contains(r.Source, "jobz") {
 				return "", fmt.Errorf("config.yml:2:1: jobz is not a key here: %w", ci.ErrInvalid)
@@ -193,6 +198,7 @@ func TestARC06_ClientMCP(t *testing.T) {
 			return "version: 2\n", nil
 		}
 	})
+	source.world = w
 	p := w.trigger(ci.Trigger{})
 	f := w.work(p, ci.Failed)
 	m := startMCP(t, w)
@@ -229,29 +235,43 @@ func TestARC06_ClientMCP(t *testing.T) {
 	require.Contains(t, text, string(w.newest(p).ID))
 	require.NotEqual(t, f.ID, w.newest(p).ID)
 
-	t.Run("config_helper", func(t *testing.T) {
-		w.needs(t, "/compile-config-with-defaults")
-		require.Contains(t, m.tool("config_helper", map[string]any{"configFile": "version: 2.1"}), "Your config is valid!")
-		require.Contains(t, m.tool("config_helper", map[string]any{"configFile": "jobz: {}"}), "jobz is not a key here")
-	})
-	t.Run("find_flaky_tests", func(t *testing.T) {
-		w.needs(t, "/flaky-tests")
-		require.Contains(t, m.tool("find_flaky_tests", map[string]any{"projectSlug": "gh/acme/shop"}), "flaky tests")
-	})
-	t.Run("run_pipeline", func(t *testing.T) {
-		w.needs(t, "/pipeline/run")
-		require.Contains(t, m.tool("run_pipeline", shop), "/pipelines/gh/acme/shop/2")
-	})
+	require.Contains(t, m.tool("config_helper", map[string]any{"configFile": "version: 2.1"}), "Your config is valid!")
+	require.Contains(t, m.tool("config_helper", map[string]any{"configFile": "jobz: {}"}), "jobz is not a key here")
+	require.Contains(t, m.tool("run_pipeline", shop), "/pipelines/gh/acme/shop/2")
+
+	require.Contains(t, m.tool("find_flaky_tests", shop), "No flaky tests found")
+	w.work(p, ci.Success)
+	require.NoError(t, w.server.Cancel(t.Context(), w.newest(p).ID, ada)) // an approval waits
+	source.learn(learned)
+	text = m.tool("find_flaky_tests", shop)
+	require.Contains(t, text, "Test name: divides")
+	require.NotContains(t, text, "adds")
 }
 
-// needs skips the test for a route that this server does not have, by how its
-// path ends.
-func (w *world) needs(t *testing.T, ending string) {
-	t.Helper()
-	for path := range w.get("/openapi.json")["paths"].(map[string]any) {
-		if strings.HasSuffix(path, ending) {
-			return
-		}
-	}
-	t.Skipf("this server has no route %s yet", ending)
+// ofWorld lets insights read a world.
+type ofWorld struct{ *world }
+
+func (o *ofWorld) Pipeline(ctx context.Context, id ci.PipelineID) (ci.Pipeline, error) {
+	return o.db.Pipeline(ctx, id)
+}
+
+func (o *ofWorld) Workflow(ctx context.Context, id ci.WorkflowID) (ci.Workflow, error) {
+	return o.db.Workflow(ctx, id)
+}
+
+func (o *ofWorld) Tests(ctx context.Context, id ci.JobID) ([]ci.Test, error) {
+	return o.db.Tests(ctx, id)
+}
+
+// learn lets insights follow the world until they know of a flaky test.
+func (o *ofWorld) learn(in *insights.Insights) {
+	o.t.Helper()
+	ctx, cancel := context.WithCancel(o.t.Context())
+	done := make(chan error, 1)
+	go func() { done <- in.Run(ctx, o.server.Follow) }()
+	defer func() { cancel(); <-done }()
+	require.Eventually(o.t, func() bool {
+		flaky, err := in.FlakyTests(ctx, o.now.ID)
+		return err == nil && len(flaky) > 0
+	}, 20*time.Second, 10*time.Millisecond)
 }

@@ -31,9 +31,9 @@ type RateConfig struct {
 const (
 	defaultTokenRate   = 30_000
 	defaultAddressRate = 6_000
-	// maxBuckets bounds the memory of a limiter, about 10 MB. Who is forgotten
+	// maxKeys bounds the memory of a limiter, about 10 MB. Who is forgotten
 	// begins anew.
-	maxBuckets = 50_000
+	maxKeys = 50_000
 )
 
 // limits are the limiters of an API.
@@ -113,7 +113,7 @@ func (l *limiter) take(key string, n float64, now time.Time) allowance {
 		l.used.MoveToFront(e)
 	} else if n > 0 {
 		l.by[key] = l.used.PushFront(b)
-		if l.used.Len() > maxBuckets {
+		if l.used.Len() > maxKeys {
 			delete(l.by, l.used.Remove(l.used.Back()).(*bucket).key)
 		}
 	}
