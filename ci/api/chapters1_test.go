@@ -3,32 +3,34 @@ package api_test
 import (
 	"context"
 	"crypto/ed25519"
-	"fmt"
-	"slices"
+	"crypto/rand"
+	"crypto/x509"
+	"encoding/pem"
 	"strings"
-	"sync"
-	"time"
+	"testing"
+
+	"github.com/stretchr/testify/require"
 
 	"github.com/rondo-ci/rondo/auth"
 	"github.com/rondo-ci/rondo/ci"
 	"github.com/rondo-ci/rondo/ci/api"
+	"github.com/rondo-ci/rondo/ci/secret"
+	"github.com/rondo-ci/rondo/ci/secret/secrettest"
 	"github.com/rondo-ci/rondo/storage/memdb"
 )
 
-// A cabinet is chapters that live in memory: variables and keys of projects,
-// and who is followed. Its tokens are the real ones.
+// A cabinet is the real chapters of variables, keys and tokens in memory, and a
+// code host that knows the repositories of gh/acme.
 type cabinet struct {
-	mu    sync.Mutex
-	world *world
+	*secret.Safe
 	*auth.Tokens
-	variables map[string]ci.Variable
-	keys      []ci.Key
-	made      int // keys so far
+	world *world
 }
 
 // withCabinet gives the API a cabinet.
 func withCabinet(c *cabinet) func(*api.Config) {
-	c.variables, c.Tokens = map[string]ci.Variable{}, auth.NewTokens(memdb.New())
+	c.Safe = secret.New(memdb.New(), secrettest.New(), secret.Config{})
+	c.Tokens = auth.NewTokens(memdb.New())
 	return func(cfg *api.Config) {
 		cfg.Chapters.Variables, cfg.Chapters.Keys, cfg.Chapters.Tokens = c, c, c
 		cfg.Chapters.Follow = c.follow
@@ -48,75 +50,12 @@ func (c *cabinet) follow(ctx context.Context, slug string, follow bool, _ ci.Act
 	return p, c.world.db.PutProject(ctx, p)
 }
 
-func (c *cabinet) Variables(context.Context, ci.Holder) ([]ci.Variable, error) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	var out []ci.Variable
-	for _, v := range c.variables {
-		out = append(out, v)
-	}
-	slices.SortFunc(out, func(a, b ci.Variable) int { return strings.Compare(a.Name, b.Name) })
-	return out, nil
-}
-
-func (c *cabinet) SetVariable(_ context.Context, of ci.Holder, name, value string, _ ci.Actor) (ci.Variable, error) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if strings.ContainsAny(name, "- ") || of.Project == "" {
-		return ci.Variable{}, fmt.Errorf("set variable %q: not a name: %w", name, ci.ErrInvalid)
-	}
-	v := ci.Variable{Name: name, Masked: "xxxx", Created: time.Now()}
-	if len(value) > 4 {
-		v.Masked += value[len(value)-4:]
-	}
-	c.variables[name] = v
-	return v, nil
-}
-
-func (c *cabinet) DeleteVariable(_ context.Context, _ ci.Holder, name string, _ ci.Actor) error {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if _, ok := c.variables[name]; !ok {
-		return ci.ErrNotFound
-	}
-	delete(c.variables, name)
-	return nil
-}
-
-func (c *cabinet) Keys(context.Context, ci.ProjectID) ([]ci.Key, error) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return slices.Clone(c.keys), nil
-}
-
-func (c *cabinet) add(k ci.Key) ci.Key {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.made++
-	n := c.made
-	k.Public, k.MD5, k.SHA256, k.Created = fmt.Sprint("ssh-ed25519 AAAA", n), fmt.Sprintf("c9:0b:%02x", n), fmt.Sprintf("a/b+%d", n), time.Now()
-	c.keys = append(c.keys, k)
-	return k
-}
-
-func (c *cabinet) CreateKey(_ context.Context, _ ci.ProjectID, kind ci.KeyKind, _ ci.Actor) (ci.Key, error) {
-	return c.add(ci.Key{Kind: kind, Preferred: true}), nil
-}
-
-func (c *cabinet) AddKey(_ context.Context, _ ci.ProjectID, host, private string, _ ci.Actor) (ci.Key, error) {
-	if len(private) < ed25519.PublicKeySize {
-		return ci.Key{}, fmt.Errorf("add key for %s: not a private key: %w", host, ci.ErrInvalid)
-	}
-	return c.add(ci.Key{Kind: ci.KeyAdditional, Host: host}), nil
-}
-
-func (c *cabinet) DeleteKey(_ context.Context, _ ci.ProjectID, fingerprint string, _ ci.Actor) error {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	before := len(c.keys)
-	c.keys = slices.DeleteFunc(c.keys, func(k ci.Key) bool { return k.MD5 == fingerprint || k.SHA256 == fingerprint })
-	if len(c.keys) == before {
-		return ci.ErrNotFound
-	}
-	return nil
+// privateKey makes a key as people have one.
+func privateKey(t testing.TB) string {
+	t.Helper()
+	_, key, err := ed25519.GenerateKey(rand.Reader)
+	require.NoError(t, err)
+	der, err := x509.MarshalPKCS8PrivateKey(key)
+	require.NoError(t, err)
+	return string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}))
 }

@@ -46,7 +46,7 @@ func TestARC06_ClientCircleciAPI(t *testing.T) {
 	script, err := filepath.Abs("testdata/npm/old.cjs")
 	require.NoError(t, err)
 	file := filepath.Join(t.TempDir(), "out.json")
-	text, err := node(t, home, script, w.url, token, file).CombinedOutput()
+	text, err := node(t, home, script, w.url, token, privateKey(t), file).CombinedOutput()
 	require.NoError(t, err, string(text))
 	data, err := os.ReadFile(file)
 	require.NoError(t, err)

@@ -1,6 +1,7 @@
 package api_test
 
 import (
+	"encoding/json"
 	"net/url"
 	"strings"
 	"testing"
@@ -28,35 +29,47 @@ func TestOldVariables(t *testing.T) {
 func TestOldKeys(t *testing.T) {
 	w, _ := newOldWorld(t)
 	require.Equal(t, "[]", w.call("GET", shop1+"/checkout-key", "").body)
-	var key map[string]any
+	var key, other map[string]any
 	r := w.call("POST", shop1+"/checkout-key", `{"type":"deploy-key"}`)
 	require.Equal(t, 201, r.StatusCode, r.body)
 	w.decodeInto(r, &key)
-	require.Equal(t, []any{"c9:0b:01", "deploy-key", true, nil}, []any{key["fingerprint"], key["type"], key["preferred"], key["login"]})
+	require.Equal(t, []any{"deploy-key", true, nil}, []any{key["type"], key["preferred"], key["login"]})
+	require.Regexp(t, `^([0-9a-f]{2}:){15}[0-9a-f]{2}$`, key["fingerprint"])
 	require.Equal(t, 201, w.call("POST", shop1+"/checkout-key", `{"type":"user-key"}`).StatusCode)
 	require.Equal(t, 400, w.call("POST", shop1+"/checkout-key", `{"type":"x"}`).StatusCode)
-	require.Equal(t, "a/b+2", w.builds(shop1 + "/checkout-key?digest=sha256")[1]["fingerprint"])
-	for _, fingerprint := range []string{"c9:0b:01", "c9%3A0b%3A01", url.PathEscape("a/b+1"), "a/b+1"} {
-		w.old(shop1+"/checkout-key/"+fingerprint, &key)
-		require.Equal(t, "c9:0b:01", key["fingerprint"], fingerprint)
+	list := w.builds(shop1 + "/checkout-key?digest=sha256")
+	require.Equal(t, []any{"github-user-key", "ada"}, []any{list[0]["type"], list[0]["login"]}, "the newest is preferred")
+	sha, md5 := list[1]["fingerprint"].(string), key["fingerprint"].(string)
+	for _, fingerprint := range []string{md5, url.PathEscape(md5), strings.ReplaceAll(md5, ":", "%3A"), url.PathEscape(sha)} {
+		w.old(shop1+"/checkout-key/"+fingerprint, &other)
+		require.Equal(t, []any{md5, key["public_key"]}, []any{other["fingerprint"], other["public_key"]}, fingerprint)
 	}
-	require.Equal(t, `{"message":"ok"}`, w.call("DELETE", shop1+"/checkout-key/c9:0b:01", "").body)
-	require.Equal(t, 404, w.call("DELETE", shop1+"/checkout-key/c9:0b:01", "").StatusCode)
+	require.Equal(t, `{"message":"ok"}`, w.call("DELETE", shop1+"/checkout-key/"+md5, "").body)
+	require.Equal(t, 404, w.call("DELETE", shop1+"/checkout-key/"+md5, "").StatusCode)
+}
 
+func TestOldSSHKeys(t *testing.T) {
+	w, _ := newOldWorld(t)
 	require.Equal(t, 400, w.call("POST", shop1+"/ssh-key", `{"hostname":"h"}`).StatusCode)
-	r = w.call("POST", shop1+"/ssh-key", `{"hostname":"h","private_key":"nonsense"}`)
+	r := w.call("POST", shop1+"/ssh-key", `{"hostname":"h","private_key":"nonsense"}`)
 	require.Equal(t, 400, r.StatusCode)
 	require.NotContains(t, r.body, "nonsense")
-	require.Equal(t, 201, w.call("POST", shop1+"/ssh-key", `{"hostname":"h","private_key":"`+strings.Repeat("k", 40)+`"}`).StatusCode)
-	require.Len(t, w.builds(shop1+"/checkout-key"), 1, "it is none for checkout")
-	var settings map[string]any
+	body, err := json.Marshal(map[string]string{"hostname": "host.example", "private_key": privateKey(t)})
+	require.NoError(t, err)
+	r = w.call("POST", shop1+"/ssh-key", string(body))
+	require.Equal(t, 201, r.StatusCode, r.body)
+	require.Empty(t, w.builds(shop1+"/checkout-key"), "it is none for checkout")
+	var settings struct {
+		Keys []map[string]string `json:"ssh_keys"`
+	}
 	w.old(shop1+"/settings", &settings)
-	added := settings["ssh_keys"].([]any)[0].(map[string]any)
-	require.Equal(t, "h", added["hostname"])
-	require.Equal(t, 404, w.call("DELETE", shop1+"/checkout-key/"+added["fingerprint"].(string), "").StatusCode)
-	body := `{"hostname":"h","fingerprint":"` + added["fingerprint"].(string) + `"}`
-	require.Equal(t, 200, w.call("DELETE", shop1+"/ssh-key", body).StatusCode)
-	require.Equal(t, 404, w.call("DELETE", shop1+"/ssh-key", body).StatusCode)
+	added := settings.Keys[0]
+	require.Equal(t, "host.example", added["hostname"])
+	require.Equal(t, 404, w.call("DELETE", shop1+"/checkout-key/"+added["fingerprint"], "").StatusCode)
+	remove := `{"hostname":"host.example","fingerprint":"` + added["fingerprint"] + `"}`
+	require.Equal(t, 404, w.call("DELETE", shop1+"/ssh-key", strings.Replace(remove, "host.", "other.", 1)).StatusCode)
+	require.Equal(t, 200, w.call("DELETE", shop1+"/ssh-key", remove).StatusCode)
+	require.Equal(t, 404, w.call("DELETE", shop1+"/ssh-key", remove).StatusCode)
 	require.Equal(t, 400, w.call("DELETE", shop1+"/ssh-key", "").StatusCode)
 }
 

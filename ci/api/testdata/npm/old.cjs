@@ -1,7 +1,7 @@
 // Calls every method of the npm client circleci-api and prints what each
 // returns, or the error, as one JSON object.
 const { CircleCI } = require("circleci-api");
-const [host, token, output] = process.argv.slice(2);
+const [host, token, privateKey, output] = process.argv.slice(2);
 
 async function main() {
   const api = new CircleCI({ token, vcs: { type: "github", owner: "acme", repo: "shop" }, circleHost: host + "/api/v1.1" });
@@ -35,7 +35,7 @@ async function main() {
   await call("listCheckoutKeys", () => api.listCheckoutKeys());
   await call("getCheckoutKey", () => api.getCheckoutKey(out.addCheckoutKey.value.fingerprint));
   await call("deleteCheckoutKey", () => api.deleteCheckoutKey(out.addCheckoutKey.value.fingerprint));
-  await call("addSSHKey", () => api.addSSHKey({ hostname: "h", private_key: "k".repeat(40) }));
+  await call("addSSHKey", () => api.addSSHKey({ hostname: "host.example", private_key: privateKey }));
   await call("clearCache", () => api.clearCache());
   await call("missing", () => api.build(9999));
   require("fs").writeFileSync(output, JSON.stringify(out));
