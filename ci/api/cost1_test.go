@@ -89,7 +89,7 @@ func BenchmarkOldReads(b *testing.B) {
 	db, err := sqldb.Open(ctx, filepath.Join(b.TempDir(), "rondo.db"), sqldb.Config{Volatile: true})
 	require.NoError(b, err)
 	defer db.Close()
-	w, _ := newOldWorld(b)
+	w, _ := newOldWorld(b, unlimited)
 	require.NoError(b, db.PutProject(ctx, w.now))
 	server := ci.New(db, ci.CompilerFunc(func(context.Context, ci.Project, ci.Pipeline) (ci.Plan, error) { return plan, nil }), ci.Config{})
 	run, stop := context.WithCancel(ctx)

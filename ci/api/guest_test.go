@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -160,4 +161,38 @@ func TestA113_NoAccess(t *testing.T) {
 		require.NotContains(t, w.call("GET", "/api/v1.1/projects", "").body, "closed")
 		require.NotContains(t, w.call("GET", "/api/private/project", "").body, "closed")
 	}
+}
+
+// TestReadersChangeNothing walks the table of v1.1 as somebody who may only
+// read: what changes something, and what shows secrets' endings, is refused.
+func TestReadersChangeNothing(t *testing.T) {
+	w, _ := newOldWorld(t, func(cfg *api.Config) {
+		cfg.May = func(_ context.Context, _ ci.Actor, _ ci.Project, write bool) error {
+			if write {
+				return ci.ErrDenied
+			}
+			return nil
+		}
+	})
+	w.work(w.trigger(ci.Trigger{}), ci.Failed)
+	before := w.call("GET", shop1+"/1", "").body
+	var spec struct{ Paths map[string]map[string]any }
+	w.old("/api/v1.1/openapi.json", &spec)
+	fill := strings.NewReplacer("{project-slug}", "github/acme/shop", "{job-number}", "1", "{branch}", "main", "{name}", "KEY", "{fingerprint}", "c9:0b", "{token-id}", ci.NewID())
+	n := 0
+	for path, methods := range spec.Paths {
+		for method := range methods {
+			if method != "get" {
+				n++
+				r := w.call(strings.ToUpper(method), "/api/v1.1"+fill.Replace(path), "{}")
+				require.Equal(t, []any{403, `{"message":"Permission denied"}`}, []any{r.StatusCode, r.body}, "%s %s", method, path)
+			}
+		}
+	}
+	require.Greater(t, n, 15)
+	for _, path := range []string{"/envvar", "/envvar/KEY", "/token"} {
+		require.Equal(t, 403, w.call("GET", shop1+path, "").StatusCode, path)
+	}
+	pattern := regexp.MustCompile(`expires=\d+&signature=\w+|expires=\d+\\u0026signature=\w+`)
+	require.Equal(t, pattern.ReplaceAllString(before, ""), pattern.ReplaceAllString(w.call("GET", shop1+"/1", "").body, ""))
 }

@@ -2,6 +2,7 @@ package api_test
 
 import (
 	"bufio"
+	"context"
 	"fmt"
 	"io"
 	"net"
@@ -14,6 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/rondo-ci/rondo/ci"
+	"github.com/rondo-ci/rondo/ci/api"
 )
 
 // takers are the routes outside v2 that read a body.
@@ -111,4 +113,27 @@ func TestA154_SlowSenders(t *testing.T) {
 		require.True(t, d.Code >= 400 && d.Code < 500, "%s: %d", path, d.Code)
 		require.WithinRange(t, d.first, began, began.Add(time.Minute), path)
 	}
+}
+
+// FuzzOldBody sends bodies to the routes of v1.1 that read one.
+func FuzzOldBody(f *testing.F) {
+	for i, body := range []string{
+		`{"branch":"main","build_parameters":{"a":1}}`, `{"revision":"abcdef0"}`, `{"tag":"v1"}`, `{"name":"KEY","value":"x"}`, `{"type":"deploy-key"}`,
+		`{"hostname":"h","private_key":"-----BEGIN PRIVATE KEY-----\n"}`, `{"fingerprint":"c9:0b"}`, `{"feature_flags":{"oss":null}}`, `{"scope":"all","label":"x"}`,
+	} {
+		f.Add(uint8(i), body)
+	}
+	w, _ := newOldWorld(f, unlimited, func(c *api.Config) {
+		c.Trigger = func(context.Context, ci.Trigger) (ci.Pipeline, error) { return ci.Pipeline{}, ci.ErrNotFound }
+	})
+	f.Fuzz(func(t *testing.T, i uint8, body string) {
+		at := takers[int(i)%len(takers)]
+		r := httptest.NewRequest(at.method, at.path, strings.NewReader(body))
+		with(token)(r)
+		rec := httptest.NewRecorder()
+		w.handler.ServeHTTP(rec, r)
+		if rec.Code >= 500 || rec.Code < 200 {
+			t.Fatalf("%s %s %q: %d %s", at.method, at.path, body, rec.Code, rec.Body)
+		}
+	})
 }

@@ -157,7 +157,7 @@ func FuzzPublicAddress(f *testing.F) {
 	} {
 		f.Add(path, "")
 	}
-	w, _ := newOldWorld(f)
+	w, _ := newOldWorld(f, unlimited)
 	w.trigger(ci.Trigger{})
 	f.Fuzz(func(t *testing.T, path, query string) {
 		u, err := url.ParseRequestURI("/" + strings.TrimPrefix(path, "/") + "?" + query)

@@ -124,3 +124,7 @@ func with(given string) func(*http.Request) {
 		}
 	}
 }
+
+// unlimited takes the limits away, for tests that make more requests than
+// anybody.
+func unlimited(c *api.Config) { c.Rate = api.RateConfig{Token: -1, Address: -1} }
