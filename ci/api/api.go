@@ -29,7 +29,9 @@ type Config struct {
 	May func(ctx context.Context, by ci.Actor, p ci.Project, write bool) error
 	// Trigger starts a pipeline. The trigger has Project, Actor, Source,
 	// Parameters, and a branch or tag; it lacks the commit. The branch is the
-	// project's default one if the client names none. nil refuses.
+	// project's default one if the client names none. If the client names a
+	// commit (v1.1 only), Revision is set, and the pipeline must be for that
+	// commit of the branch, or refused with [ci.ErrInvalid]. nil refuses.
 	Trigger func(ctx context.Context, t ci.Trigger) (ci.Pipeline, error)
 	// JobURL returns the address of a job's page; nil leaves it empty.
 	JobURL func(p ci.Project, number int64) string
@@ -38,6 +40,13 @@ type Config struct {
 	User func(ctx context.Context, id string) (ci.Actor, error)
 	// Chapters are what there is beyond pipelines.
 	Chapters Chapters
+	// Pages are where old addresses lead to.
+	Pages Pages
+	// Rate limits how often clients may call.
+	Rate RateConfig
+	// OutputKey signs the addresses of output that need no token. nil makes one
+	// up: addresses are then good until the next start, or for an hour at most.
+	OutputKey []byte
 }
 
 // An API serves the routes. It is safe for concurrent use.
@@ -50,6 +59,10 @@ type API struct {
 	log    *slog.Logger
 	mux    *http.ServeMux
 	spec   []byte // openapi.json
+	spec1  []byte // that of v1.1
+	limits limits
+	// outputKey is that of the Config, or one made up.
+	outputKey []byte
 }
 
 // root is where the API stands.
@@ -68,19 +81,37 @@ func New(server Conductor, read Reader, logs Logs, files Artifacts, cfg Config) 
 	}
 	cfg.URL = strings.TrimRight(cfg.URL, "/")
 	a := &API{server: server, read: read, logs: logs, files: files, cfg: cfg, log: cfg.Log, mux: http.NewServeMux()}
-	table := routes()
-	for _, r := range table {
-		a.mux.HandleFunc(r.method+" "+root+r.path, func(w http.ResponseWriter, req *http.Request) { a.serve(r, w, req) })
-	}
+	a.limits, a.outputKey = newLimits(cfg.Rate), outputKey(cfg.OutputKey)
+	table, table1 := routes(), routes1()
+	a.route(root, table)
+	a.route(root1, table1)
+	a.route(private, privateRoutes())
+	a.route("", publicRoutes())
 	a.mux.HandleFunc(unrouted, a.unknown)
-	a.spec = describe(table, cfg.URL)
+	a.spec = describe(table, "v2", cfg.URL+root)
+	a.spec1 = describe(table1, "v1.1", cfg.URL+root1)
 	return a
+}
+
+// route serves a table below a path.
+func (a *API) route(below string, table []route) {
+	for _, r := range table {
+		a.mux.HandleFunc(r.method+" "+below+r.path, func(w http.ResponseWriter, req *http.Request) { a.serve(r, w, req) })
+	}
+}
+
+// Mount gives the mux all paths that the API answers: those below /api/, and
+// the old addresses outside it (badges, cc.xml, redirects to the pages).
+func (a *API) Mount(mux *http.ServeMux) {
+	for _, path := range mounts {
+		mux.Handle(path, a)
+	}
 }
 
 // unrouted is the pattern of all that no route takes.
 const unrouted = "/"
 
-// ServeHTTP answers a request below /api/v2.
+// ServeHTTP answers a request to one of the paths that [API.Mount] names.
 func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h := w.Header()
 	h.Set("X-Request-Id", wire.RequestID(r))
@@ -93,7 +124,7 @@ func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		// before it replies, and would wait for a sender that stalls.
 		_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(bodyTimeout))
 	}
-	a.mux.ServeHTTP(w, withInsights(withOrg(withSlug(r))))
+	a.mux.ServeHTTP(w, withInsights(withOrg(withSlug(withoutAlias(r)))))
 }
 
 // unknown answers what no route takes.

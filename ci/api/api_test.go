@@ -226,7 +226,7 @@ func FuzzAddress(f *testing.F) {
 	f.Add("POST", "workflow/x/rerun", "", `{"jobs":[1]}`)
 	f.Add("GET", "rondo/log", "task=a.0&offset=-1", "")
 	f.Add("GET", "rondo/job/a/artifacts/0/x/../y", "", "")
-	w := newWorld(f)
+	w := newWorld(f, unlimited)
 	p := w.trigger(ci.Trigger{})
 	f.Add("POST", "workflow/"+string(w.workflow(p).ID)+"/rerun", "", `{"from_failed":true}`)
 	h := api.New(w.server, w.db, w.logs, w.files, w.cfg)

@@ -3,7 +3,6 @@ package api
 import (
 	"cmp"
 	"context"
-	"errors"
 	"net/http"
 	"strconv"
 	"strings"
@@ -26,6 +25,7 @@ type call struct {
 	w  http.ResponseWriter
 	r  *http.Request
 	by ci.Actor
+	guest
 	// most is the size in bytes of the largest body.
 	most int64
 	// checked is when Auth was asked last.
@@ -38,7 +38,7 @@ type call struct {
 func (a *API) serve(route route, w http.ResponseWriter, r *http.Request) {
 	c := &call{API: a, w: w, r: r, most: cmp.Or(route.most, maxBody)}
 	var v any
-	err := c.authenticate(route)
+	err := c.admit(route)
 	if err == nil {
 		v, err = route.serve(c)
 	}
@@ -74,10 +74,10 @@ func (c *call) authenticate(route route) error {
 		return nil
 	}
 	by, err := c.cfg.Auth(c.r, token(c.r))
-	if errors.Is(err, ci.ErrDenied) || errors.Is(err, ci.ErrNotFound) {
-		return refuse(http.StatusUnauthorized, "You must log in first.")
+	if hidden(err) {
+		return c.welcome(route)
 	}
-	c.by, c.checked = by, time.Now()
+	c.by, c.checked, c.open = by, time.Now(), route.scope != ""
 	return err
 }
 
@@ -139,7 +139,7 @@ func (c *call) projectNamed(name string, write bool) (ci.Project, error) {
 		p, err = c.read.ProjectBySlug(c.r.Context(), shorten(name))
 	}
 	if err == nil {
-		err = c.cfg.May(c.r.Context(), c.by, p, write)
+		err = c.access(c.r.Context(), p, write)
 	}
 	return p, named(err, "Project")
 }
@@ -158,7 +158,7 @@ func (c *call) may(ctx context.Context, id ci.ProjectID, write bool) (ci.Project
 		}
 		c.projects[id] = p
 	}
-	return p, c.cfg.May(ctx, c.by, p, write)
+	return p, c.access(ctx, p, write)
 }
 
 // pipeline returns the pipeline of the address and its project.

@@ -15,6 +15,7 @@ type Chapters struct {
 	Schedules Schedules
 	Webhooks  Webhooks
 	Insights  Insights
+	Tokens    Tokens
 	// Docs is where the API keeps what is its own; without it there are no
 	// definitions, triggers, claims or allowed addresses of orbs to create.
 	Docs Docs
@@ -79,6 +80,18 @@ type Keys interface {
 	AddKey(ctx context.Context, p ci.ProjectID, host, private string, by ci.Actor) (ci.Key, error)
 	// DeleteKey removes the key with that fingerprint, in either form.
 	DeleteKey(ctx context.Context, p ci.ProjectID, fingerprint string, by ci.Actor) error
+}
+
+// Tokens keeps the tokens of projects.
+type Tokens interface {
+	// ProjectToken returns what a token that somebody sent stands for; one that
+	// is unknown or was taken back is [ci.ErrNotFound].
+	ProjectToken(ctx context.Context, token string) (ci.ProjectToken, error)
+	// ProjectTokens lists those of a project by time of making.
+	ProjectTokens(ctx context.Context, p ci.ProjectID) ([]ci.ProjectToken, error)
+	// CreateProjectToken makes one and returns it once.
+	CreateProjectToken(ctx context.Context, p ci.ProjectID, scope ci.TokenScope, label string, by ci.Actor) (ci.ProjectToken, string, error)
+	DeleteProjectToken(ctx context.Context, p ci.ProjectID, id string, by ci.Actor) error
 }
 
 // Schedules keeps the scheduled pipelines of projects.

@@ -12,15 +12,23 @@ type object = map[string]any
 
 // openAPI serves the description of the table that serves it.
 func (c *call) openAPI() (any, error) {
+	return c.description(c.spec)
+}
+
+// openAPI1 does so for v1.1.
+func (c *call) openAPI1() (any, error) { return c.description(c.spec1) }
+
+func (c *call) description(text []byte) (any, error) {
 	c.w.Header().Set("Content-Type", "application/json; charset=utf-8")
 	c.w.Header().Set("Cache-Control", "max-age=60")
 	c.w.WriteHeader(http.StatusOK)
-	_, _ = c.w.Write(c.spec)
+	_, _ = c.w.Write(text)
 	return written, nil
 }
 
-// describe writes the table as OpenAPI 3.0.
-func describe(table []route, base string) []byte {
+// describe writes the table as OpenAPI 3.0. The server is where the paths
+// begin.
+func describe(table []route, version, server string) []byte {
 	schemas := &schemas{byName: object{}}
 	failure := object{"description": "An error", "content": content(schemas.of(message{}))}
 	failures := object{"description": "An error", "content": content(schemas.of(bothMessages{}))}
@@ -50,8 +58,8 @@ func describe(table []route, base string) []byte {
 	}
 	doc := object{
 		"openapi": "3.0.3",
-		"info":    object{"title": "Rondo API", "version": "v2", "description": "The API of Rondo, in the form of CircleCI's API v2."},
-		"servers": []any{object{"url": base + root}},
+		"info":    object{"title": "Rondo API", "version": version, "description": "The API of Rondo, in the form of CircleCI's API " + version + "."},
+		"servers": []any{object{"url": server}},
 		"paths":   paths,
 		"components": object{
 			"schemas": schemas.byName,

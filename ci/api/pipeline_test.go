@@ -129,7 +129,7 @@ func TestListPipelines(t *testing.T) {
 }
 
 func BenchmarkListPipelines(b *testing.B) {
-	w := newWorld(b)
+	w := newWorld(b, unlimited)
 	for range 100 {
 		w.trigger(ci.Trigger{})
 	}

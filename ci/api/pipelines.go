@@ -113,32 +113,36 @@ func (c *call) getPipeline() (any, error) {
 	return pipelineOf(p, project), nil
 }
 
-// getPipelineByNumber looks from the newest on, since a store knows no other
-// way; numbers have no gaps, so it knows when it is past.
 func (c *call) getPipelineByNumber() (any, error) {
 	project, err := c.project(false)
 	if err != nil {
 		return nil, err
 	}
-	missing := refuse(http.StatusNotFound, "Pipeline not found")
 	number, err := strconv.ParseInt(c.r.PathValue("pipeline_number"), 10, 64)
 	if err != nil || number < 1 {
-		return nil, missing
+		return nil, named(ci.ErrNotFound, "Pipeline")
 	}
+	p, err := c.pipelineNumbered(project, number)
+	return pipelineOf(p, project), err
+}
+
+// pipelineNumbered looks from the newest on, since a store knows no other way;
+// numbers have no gaps, so it knows when it is past.
+func (c *call) pipelineNumbered(project ci.Project, number int64) (ci.Pipeline, error) {
 	q := ci.Query{Project: project.ID, Limit: 1}
 	for {
 		batch, err := c.batch(q)
 		if err != nil {
-			return nil, err
+			return ci.Pipeline{}, err
 		}
 		for _, p := range batch {
 			if p.Number == number {
-				return pipelineOf(p, project), nil
+				return p, nil
 			}
 			q.Before = p.ID
 		}
 		if len(batch) < q.Limit || batch[len(batch)-1].Number < number {
-			return nil, missing
+			return ci.Pipeline{}, named(ci.ErrNotFound, "Pipeline")
 		}
 		q.Limit = 500
 	}

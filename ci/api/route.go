@@ -1,11 +1,15 @@
 package api
 
-import "slices"
+import (
+	"slices"
+
+	"github.com/rondo-ci/rondo/ci"
+)
 
 // A route is one operation: how it is served and how it is described.
 type route struct {
 	method string
-	// path is below /api/v2; names in braces are read with PathValue.
+	// path is below the root of its table; names in braces are read with PathValue.
 	path string
 	// shown is the path as documented, where that differs.
 	shown   string
@@ -20,6 +24,9 @@ type route struct {
 	response any
 	// open routes need no token.
 	open bool
+	// scope is the least that a project token must be good for; "" wants a
+	// person. A route with one also lets everybody read open projects.
+	scope ci.TokenScope
 	// most is the size in bytes of the largest body; 0 is [maxBody].
 	most int64
 	// errorKey says that errors have their text as "error", too, where clients

@@ -70,8 +70,7 @@ func typeName(t reflect.Type) string {
 func (s *schemas) fields(t reflect.Type) object {
 	properties := object{}
 	var required []string
-	for i := range t.NumField() {
-		f := t.Field(i)
+	for _, f := range reflect.VisibleFields(t) {
 		name, options, _ := strings.Cut(f.Tag.Get("json"), ",")
 		if name == "" || name == "-" {
 			continue

@@ -14,10 +14,17 @@ import (
 // deadlined remembers the deadline that a handler leaves for reading.
 type deadlined struct {
 	*httptest.ResponseRecorder
-	read time.Time
+	read  time.Time
+	first time.Time
 }
 
-func (d *deadlined) SetReadDeadline(t time.Time) error { d.read = t; return nil }
+func (d *deadlined) SetReadDeadline(t time.Time) error {
+	if d.first.IsZero() {
+		d.first = t
+	}
+	d.read = t
+	return nil
+}
 
 // TestA154_UnreadBody sends bodies that no route reads. net/http reads the rest
 // of them before it replies, so a deadline must be left for a sender that

@@ -24,14 +24,15 @@ func shorten(slug string) string {
 // is said of a job directly below the project moves below job, since the
 // patterns of the router could not tell it from the project's other things.
 func withSlug(r *http.Request) *http.Request {
-	slug, rest, ok := gather(r, root+"/project/", 3)
+	base := belowProject(r)
+	slug, rest, ok := gather(r, base, 3)
 	if !ok {
 		return r
 	}
 	if len(rest) > 1 && '0' <= rest[1] && rest[1] <= '9' {
 		rest = "/job" + rest
 	}
-	return at(r, root+"/project/"+url.PathEscape(slug)+rest)
+	return at(r, base+url.PathEscape(slug)+rest)
 }
 
 // gather reads a slug of n parts that stands below the prefix in the address:

@@ -31,6 +31,8 @@ type world struct {
 	url    string
 	now    ci.Project // the project
 	cfg    api.Config
+	// handler is what the server serves.
+	handler *api.API
 }
 
 var ada = ci.Actor{ID: "11111111-2222-4333-8444-555555555555", Kind: ci.ActorUser, Login: "ada"}
@@ -90,12 +92,12 @@ func newWorld(t testing.TB, edit ...func(*api.Config)) *world {
 		e(&cfg)
 	}
 	w.cfg = cfg
-	// The address is known only once the server listens.
-	h := &late{}
-	s := httptest.NewServer(h)
-	w.url = s.URL
-	cfg.URL = s.URL
-	h.Handler = api.New(w.server, w.db, w.logs, w.files, cfg)
+	s := httptest.NewUnstartedServer(nil)
+	w.url = "http://" + s.Listener.Addr().String()
+	cfg.URL = w.url
+	w.handler = api.New(w.server, w.db, w.logs, w.files, cfg)
+	s.Config.Handler = w.handler
+	s.Start()
 	run, cancel := context.WithCancel(ctx)
 	done := make(chan error, 1)
 	go func() { done <- w.server.Run(run) }()
@@ -108,8 +110,6 @@ func newWorld(t testing.TB, edit ...func(*api.Config)) *world {
 	})
 	return w
 }
-
-type late struct{ http.Handler }
 
 // A result is a reply whose body has been read.
 type result struct {
