@@ -231,7 +231,7 @@ func (in *installation) orgs(ctx context.Context, _ ci.Actor) ([]string, error) 
 // apiChapters are the chapters as the API asks for them.
 func (in *installation) apiChapters() api.Chapters {
 	return api.Chapters{
-		Contexts: in.safe, Variables: in.safe, Keys: in.safe, Schedules: in.clock, Webhooks: in.courier,
+		Contexts: in.safe, Variables: in.safe, Keys: in.safe, Schedules: in.clock, Webhooks: in.courier, Tokens: in.tokens,
 		Insights: in.memory, Docs: in.db, PutProject: in.db.PutProject, Follow: in.code.Follow, Orgs: in.orgs,
 		Compile: in.compileFor,
 		Continue: func(ctx context.Context, key, source string, parameters map[string]any) error {

@@ -16,9 +16,10 @@ type code interface {
 	// File returns a file at a commit. One that is not there is
 	// ci.ErrNotFound.
 	File(ctx context.Context, p ci.Project, revision, path string) ([]byte, error)
-	// Resolve returns a trigger for the newest commit of a branch, or for a
-	// tag. Both empty are the default branch.
-	Resolve(ctx context.Context, p ci.Project, branch, tag string) (ci.Trigger, error)
+	// Complete returns what is known of the commit that a trigger is for, as a
+	// trigger: its Revision, or else the newest commit of its Branch, or its
+	// Tag. With none of them it is the default branch.
+	Complete(ctx context.Context, p ci.Project, t ci.Trigger) (ci.Trigger, error)
 	// Follow makes the code host tell of what is new in a repository, by its
 	// slug, or stops that.
 	Follow(ctx context.Context, slug string, follow bool, by ci.Actor) (ci.Project, error)

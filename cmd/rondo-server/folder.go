@@ -152,17 +152,24 @@ func (f folders) File(ctx context.Context, p ci.Project, revision, path string) 
 	return repo.File(ctx, revision, path)
 }
 
-func (f folders) Resolve(ctx context.Context, p ci.Project, branch, tag string) (ci.Trigger, error) {
+func (f folders) Complete(ctx context.Context, p ci.Project, t ci.Trigger) (ci.Trigger, error) {
 	repo := f[p.ID]
-	switch {
-	case repo == nil:
+	if repo == nil {
 		return ci.Trigger{}, fmt.Errorf("project %s is no folder that this server builds: %w", p.Slug, ci.ErrNotFound)
-	case tag != "":
-		return repo.Trigger(ctx, "refs/tags/"+tag)
-	case branch == "":
-		branch = p.DefaultBranch
 	}
-	return repo.Trigger(ctx, "refs/heads/"+branch)
+	if t.Branch == "" && t.Tag == "" {
+		t.Branch = p.DefaultBranch
+	}
+	if t.Revision != "" {
+		c, err := repo.Commit(ctx, t.Revision)
+		t.Revision, t.Subject, t.Body, t.Author = c.Revision, c.Subject, c.Body, c.Author
+		return t, err
+	}
+	ref := "refs/heads/" + t.Branch
+	if t.Tag != "" {
+		ref = "refs/tags/" + t.Tag
+	}
+	return repo.Trigger(ctx, ref)
 }
 
 // Follow says no more than whether the folder is built: its new commits are

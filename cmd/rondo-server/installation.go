@@ -45,6 +45,8 @@ type installation struct {
 	// networks webhooks may reach.
 	sealing     secretsSettings
 	webhookNets []netip.Prefix
+	rate        api.RateConfig
+	outputKey   []byte        // signs addresses of output
 	compiling   chan struct{} // has a place for each that may run at once
 	// parts run beside the rooms, until all is to end.
 	parts []func(context.Context) error
@@ -66,6 +68,11 @@ func (in *installation) open(ctx context.Context) error {
 		return err
 	}
 	in.key = door.Key(key)
+	output, err := in.folder.Secret("output.key", "")
+	if err != nil {
+		return err
+	}
+	in.outputKey = []byte(output)
 	socket, err := in.folder.Socket("agents.sock")
 	if err != nil {
 		return err
@@ -157,9 +164,11 @@ func (in *installation) jobURL(p ci.Project, number int64) string {
 func (in *installation) handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /login", in.access.login)
-	mux.Handle("/api/v2/", api.New(in.engine.Server, in.db, in.logs, in.engine.Files, api.Config{
+	api.New(in.engine.Server, in.db, in.logs, in.engine.Files, api.Config{
 		Log: in.log, URL: in.url, Auth: in.auth, Trigger: in.trigger, JobURL: in.jobURL, Chapters: in.apiChapters(),
-	}))
+		Pages:     api.Pages{Project: web.ProjectPath, Pipeline: web.PipelinePath, Workflow: web.WorkflowPath},
+		OutputKey: in.outputKey, Rate: in.rate,
+	}).Mount(mux)
 	mux.Handle("/graphql-unstable", graphql.New(in.compiler.registry, graphql.Config{
 		Log: in.log, Auth: in.auth, Orgs: in.orgs, Compile: in.compileFor, CompileOrb: in.compileOrb,
 		Admin: func(context.Context, ci.Actor) error { return nil }, Contexts: in.safe, Variables: in.safe,
@@ -197,7 +206,7 @@ func (in *installation) trigger(ctx context.Context, t ci.Trigger) (ci.Pipeline,
 	if err != nil {
 		return ci.Pipeline{}, err
 	}
-	full, err := in.code.Resolve(ctx, project, t.Branch, t.Tag)
+	full, err := in.code.Complete(ctx, project, t)
 	if err != nil {
 		return ci.Pipeline{}, err
 	}

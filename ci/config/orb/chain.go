@@ -33,3 +33,21 @@ func (c Chain) Orb(ctx context.Context, ref string) (resolved string, source []b
 	}
 	return "", nil, missing
 }
+
+// Refs returns the exact references that the places of the chain list; a place
+// that cannot list them has none. They are for hints only.
+func (c Chain) Refs() ([]string, error) {
+	var all []string
+	for _, s := range c {
+		l, ok := s.(interface{ Refs() ([]string, error) })
+		if !ok {
+			continue
+		}
+		refs, err := l.Refs()
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, refs...)
+	}
+	return all, nil
+}
