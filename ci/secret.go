@@ -71,6 +71,20 @@ type Key struct {
 	Created   time.Time `json:"created"`
 }
 
+// A SealingKey is one of the keys that stored secrets are encrypted with. Its
+// secret half is not here.
+type SealingKey struct {
+	// Backend is what keeps the key: "local", "vault".
+	Backend string `json:"backend"`
+	Name    string `json:"name"`
+	// State is "primary" (seals what is new), "decrypt-only", "disabled" or
+	// "destroyed".
+	State   string    `json:"state"`
+	Created time.Time `json:"created,omitzero"`
+	// Uses counts the stored secrets that need it.
+	Uses int `json:"uses"`
+}
+
 // A KeyKind says what a [Key] is for.
 type KeyKind string
 

@@ -16,6 +16,7 @@ type Chapters struct {
 	Webhooks  Webhooks
 	Insights  Insights
 	Tokens    Tokens
+	Keyring   Keyring
 	// Docs is where the API keeps what is its own; without it there are no
 	// definitions, triggers, claims or allowed addresses of orbs to create.
 	Docs Docs
@@ -92,6 +93,16 @@ type Tokens interface {
 	// CreateProjectToken makes one and returns it once.
 	CreateProjectToken(ctx context.Context, p ci.ProjectID, scope ci.TokenScope, label string, by ci.Actor) (ci.ProjectToken, string, error)
 	DeleteProjectToken(ctx context.Context, p ci.ProjectID, id string, by ci.Actor) error
+}
+
+// Keyring is what stored secrets are encrypted with. Whether the actor may see
+// or turn its keys is for it to say, with [ci.ErrDenied].
+type Keyring interface {
+	// SealingKeys lists the keys, the primary one first.
+	SealingKeys(ctx context.Context, by ci.Actor) ([]ci.SealingKey, error)
+	// RotateKeys makes a new primary key and returns it. What is stored follows
+	// while the server runs.
+	RotateKeys(ctx context.Context, by ci.Actor) (ci.SealingKey, error)
 }
 
 // Schedules keeps the scheduled pipelines of projects.

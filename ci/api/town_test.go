@@ -50,6 +50,7 @@ func (n *town) furnish(cfg *api.Config) {
 		Contexts: n.rooms, Variables: n.rooms, Keys: n.rooms, Schedules: n.rooms, Webhooks: n.rooms,
 		PutProject: func(ctx context.Context, p ci.Project) error { return n.world.db.PutProject(ctx, p) },
 		Docs:       lateDocs{n},
+		Keyring:    ring{},
 		Insights:   newMemory(n.rooms),
 		Follow:     n.follow,
 		Orgs: func(context.Context, ci.Actor) ([]string, error) {

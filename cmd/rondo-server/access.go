@@ -8,7 +8,9 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"net/netip"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -109,6 +111,30 @@ func proxied(r *http.Request) bool {
 		}
 	}
 	return false
+}
+
+// clientAddress returns what says where a request comes from: the connection,
+// or if that is one of the proxies, the last address before them that they
+// passed on.
+func clientAddress(proxies networks) func(*http.Request) string {
+	return func(r *http.Request) string {
+		host, _, err := net.SplitHostPort(r.RemoteAddr)
+		if err != nil {
+			return r.RemoteAddr
+		}
+		hops := strings.Split(strings.Join(r.Header.Values("X-Forwarded-For"), ","), ",")
+		for _, hop := range slices.Backward(hops) {
+			if a, err := netip.ParseAddr(host); err != nil || !proxies.contain(a) {
+				break
+			}
+			a, err := netip.ParseAddr(strings.TrimSpace(hop))
+			if err != nil {
+				break
+			}
+			host = a.String()
+		}
+		return host
+	}
 }
 
 // loopback reports whether a Host header names this machine.

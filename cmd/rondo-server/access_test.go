@@ -4,6 +4,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"net/url"
 	"testing"
 
@@ -97,4 +98,28 @@ func TestA111_Cookie(t *testing.T) {
 	require.ErrorIs(t, err, ci.ErrDenied)
 	_, err = a.api(nil, c.Value)
 	require.ErrorIs(t, err, ci.ErrDenied, "the cookie opens the API")
+}
+
+// What a proxy passes on is believed of our own proxies only, and only as far
+// as they go.
+func TestClientAddress(t *testing.T) {
+	from := clientAddress(networks{netip.MustParsePrefix("10.0.0.0/8")})
+	for _, tt := range []struct{ remote, forwarded, want string }{
+		{"192.0.2.1:5", "", "192.0.2.1"},
+		{"192.0.2.1:5", "203.0.113.9", "192.0.2.1"},
+		{"10.0.0.1:5", "203.0.113.9", "203.0.113.9"},
+		{"[::ffff:10.0.0.1]:5", "203.0.113.9", "203.0.113.9"},
+		{"10.0.0.1:5", "198.51.100.1, 203.0.113.9", "203.0.113.9"},
+		{"10.0.0.1:5", "203.0.113.9, 10.0.0.2", "203.0.113.9"},
+		{"10.0.0.1:5", "rubbish", "10.0.0.1"},
+		{"10.0.0.1:5", "", "10.0.0.1"},
+		{"@", "203.0.113.9", "@"},
+	} {
+		r := httptest.NewRequest("GET", "/", nil)
+		r.RemoteAddr = tt.remote
+		if tt.forwarded != "" {
+			r.Header.Set("X-Forwarded-For", tt.forwarded)
+		}
+		require.Equal(t, tt.want, from(r), tt)
+	}
 }

@@ -28,6 +28,7 @@ import (
 // the clock, who is told, what became of it all.
 type chapters struct {
 	keeper  *secrets.Keeper
+	keyring *keyring
 	safe    *secret.Safe
 	tokens  *auth.Tokens
 	clock   *schedule.Clock
@@ -42,6 +43,7 @@ func (in *installation) openChapters(ctx context.Context) error {
 	if in.keeper, err = in.openKeeper(ctx); err != nil {
 		return err
 	}
+	in.keyring = newKeyring(in.keeper, in.db, in.log)
 	in.safe = secret.New(in.db, in.keeper, secret.Config{
 		Values:   secretValues,
 		Project:  in.db.Project,
@@ -62,7 +64,7 @@ func (in *installation) startChapters() {
 		WorkflowURL: func(id ci.WorkflowID) string { return in.url + "/workflows/" + string(id) },
 	})
 	in.memory = insights.New(in.db, in.db, insights.Config{Log: in.log})
-	in.parts = append(in.parts, in.clock.Run, in.courier.Run, func(ctx context.Context) error {
+	in.parts = append(in.parts, in.keyring.Run, in.clock.Run, in.courier.Run, func(ctx context.Context) error {
 		return in.memory.Run(ctx, in.engine.Server.Follow)
 	})
 }
@@ -127,7 +129,7 @@ func (in *installation) openKeeper(ctx context.Context) (*secrets.Keeper, error)
 // openKeyset opens the local keyset, making it if need be and nothing was
 // sealed yet. It is nil when it does not exist and is not wanted.
 func (in *installation) openKeyset(ctx context.Context, root secrets.Root, wanted bool) (*secrets.Keyset, error) {
-	file := in.folder.Join("keyset.json")
+	file := in.folder.Join(keysetFile)
 	cfg := secrets.KeysetConfig{Data: in.folder.Path, Log: in.log}
 	keyset, err := secrets.OpenKeyset(file, root, cfg)
 	if !errors.Is(err, os.ErrNotExist) {
@@ -162,11 +164,19 @@ func defaultKey() (string, error) {
 		return "", fmt.Errorf("make the key of stored secrets: %w", err)
 	}
 	file := filepath.Join(dir, "secrets.key")
-	if err := secrets.NewKeyFile(file); err != nil && !errors.Is(err, os.ErrExist) {
-		return "", fmt.Errorf("make the key of stored secrets: %w", err)
-	}
-	return file, nil
+	return file, makeKeyFile(file)
 }
+
+// makeKeyFile makes a root key where there is none.
+func makeKeyFile(file string) error {
+	if err := secrets.NewKeyFile(file); err != nil && !errors.Is(err, os.ErrExist) {
+		return fmt.Errorf("make the key of stored secrets: %w", err)
+	}
+	return nil
+}
+
+// keysetFile is where the keyset lies in the data folder.
+const keysetFile = "keyset.json"
 
 // codeHostKey tells the code host of a project about a checkout key.
 func (in *installation) codeHostKey(ctx context.Context, id ci.ProjectID, k ci.Key, accept bool, by ci.Actor) error {
@@ -231,7 +241,7 @@ func (in *installation) orgs(ctx context.Context, _ ci.Actor) ([]string, error) 
 // apiChapters are the chapters as the API asks for them.
 func (in *installation) apiChapters() api.Chapters {
 	return api.Chapters{
-		Contexts: in.safe, Variables: in.safe, Keys: in.safe, Schedules: in.clock, Webhooks: in.courier, Tokens: in.tokens,
+		Contexts: in.safe, Variables: in.safe, Keys: in.safe, Schedules: in.clock, Webhooks: in.courier, Tokens: in.tokens, Keyring: in.keyring,
 		Insights: in.memory, Docs: in.db, PutProject: in.db.PutProject, Follow: in.code.Follow, Orgs: in.orgs,
 		Compile: in.compileFor,
 		Continue: func(ctx context.Context, key, source string, parameters map[string]any) error {

@@ -29,6 +29,7 @@ told stands in a file of settings:
   url: https://ci.example.com        # how people and the code host reach it
   listen: 0.0.0.0:8080               # pages and API; put a TLS proxy before it
   agents: 127.0.0.1:8585             # the door of agents
+  proxies: [10.0.0.0/8]              # where that proxy is
   data: /var/lib/rondo               # all state
   log: json                          # or text
 
@@ -95,6 +96,7 @@ func serveTeam(ctx context.Context, set settings, asJSON bool) error {
 	defer folder.Close()
 	s := &teamServer{settings: set}
 	s.folder, s.url, s.log = folder, set.URL, newLog(set.Log)
+	s.rate.From = clientAddress(set.Proxies)
 	s.orbs, s.sealing, s.webhookNets = set.Orbs, set.Secrets, set.Webhooks.Allow
 	defer func() {
 		if s.agentDoor != nil {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"encoding/json"
 	"fmt"
 	"net/http"
 	"os"
@@ -84,4 +85,72 @@ func TestServe_ClearErrors(t *testing.T) {
 	out, err := program(t, "serve", "--check", "-c", file).CombinedOutput()
 	require.NoError(t, err)
 	require.Contains(t, string(out), "the settings are good")
+}
+
+// Keys turn and the keyset's protection changes while the server runs; what
+// was stored is still there for jobs after a restart.
+func TestSEC02_KeysTurnWhileTheServerRuns(t *testing.T) {
+	r := newRepo(t, `
+version: 2.1
+jobs: {hi: {machine: true, steps: [{run: 'echo "<$TOKEN>"; echo "$TOKEN" | rev'}]}}
+workflows: {main: {jobs: [{hi: {context: [deploy]}}]}}
+`)
+	dir := t.TempDir()
+	first, second := filepath.Join(dir, "one"), filepath.Join(dir, "two")
+	require.NoError(t, os.WriteFile(first, []byte("the first passphrase\n"), 0o600))
+	require.NoError(t, os.WriteFile(second, []byte("the second passphrase\n"), 0o600))
+	more := fmt.Sprintf("folders: [%s]\nsecrets: {passphrase: \"file:%s\"}\n", r.dir, first)
+	s, data := team(t, more)
+	refused := s.waitEnd(ci.WorkflowEnded, "main")
+	require.Equal(t, ci.Unauthorized, refused.Status, "there is no such context yet")
+
+	var org struct{ Items []struct{ Slug string } }
+	code, body := s.call("GET", "/api/v2/rondo/projects", "")
+	require.Equal(t, 200, code)
+	require.NoError(t, json.Unmarshal([]byte(body), &org))
+	slug := org.Items[0].Slug
+	code, body = s.call("POST", "/api/v2/context", `{"name":"deploy","owner":{"slug":"`+slug[:strings.LastIndex(slug, "/")]+`"}}`)
+	require.Equal(t, 200, code, body)
+	var made struct{ ID string }
+	require.NoError(t, json.Unmarshal([]byte(body), &made))
+	code, body = s.call("PUT", "/api/v2/context/"+made.ID+"/environment-variable/TOKEN", `{"value":"canary-value"}`)
+	require.Equal(t, 200, code, body)
+	code, body = s.call("POST", "/api/v2/rondo/keys/rotate", "")
+	require.Equal(t, 201, code, body)
+	s.eventually("the secret follows the key", func() bool {
+		code, body := s.call("GET", "/api/v2/rondo/keys", "")
+		var keys struct {
+			Items []struct {
+				State string
+				Uses  int
+			}
+		}
+		return code == 200 && json.Unmarshal([]byte(body), &keys) == nil && len(keys.Items) == 2 &&
+			keys.Items[0].Uses == 1 && keys.Items[1].Uses == 0
+	})
+	file := filepath.Join(filepath.Dir(data), "rondo.yml")
+	out, err := program(t, "secrets", "protect", "-c", file, "--to", "file:"+second).CombinedOutput()
+	require.NoError(t, err, string(out))
+	require.Equal(t, 0, s.stop(), s.errors())
+
+	out, err = program(t, "serve", "-c", file).CombinedOutput()
+	require.Error(t, err)
+	require.Contains(t, string(out), "wrong passphrase")
+	text, err := os.ReadFile(file)
+	require.NoError(t, err)
+	require.NoError(t, os.WriteFile(file, []byte(strings.ReplaceAll(string(text), first, second)), 0o600))
+	s = start(t, program(t, "serve", "--json", "--config", file))
+	token, err := os.ReadFile(filepath.Join(data, "token"))
+	require.NoError(t, err)
+	s.Token = strings.TrimSpace(string(token))
+	code, body = s.call("POST", "/api/v2/project/"+slug+"/pipeline", `{"branch":"main"}`)
+	require.Equal(t, 201, code, body)
+	require.Equal(t, ci.Success, s.waitEnd(ci.WorkflowEnded, "main").Status)
+	job := s.waitEnd(ci.JobEnded, "hi")
+	require.Equal(t, "<****>\neulav-yranac\n", s.log(string(job.Job), 0, 1))
+	require.Equal(t, 0, s.stop(), s.errors())
+	for _, name := range []string{"rondo.db", "rondo.db-wal", "keyset.json"} {
+		bytes, _ := os.ReadFile(filepath.Join(data, name))
+		require.NotContains(t, string(bytes), "canary-value", name)
+	}
 }

@@ -11,6 +11,7 @@ import (
 	"net/url"
 	"os"
 	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/rondo-ci/rondo/storage/secrets"
@@ -24,6 +25,9 @@ type settings struct {
 	// Listen is the address of pages and API, Agents that of the agents' door.
 	Listen string `yaml:"listen"`
 	Agents string `yaml:"agents"`
+	// Proxies are the networks of the proxies that stand before the server:
+	// what they say of where a request comes from is believed.
+	Proxies networks `yaml:"proxies"`
 	// Data is the folder of all state.
 	Data string `yaml:"data"`
 	// Log is "text" or "json".
@@ -87,8 +91,31 @@ func (v *vaultSettings) key() string { return cmp.Or(v.Key, "rondo") }
 // webhooksSettings say where outbound webhooks may go besides public
 // addresses.
 type webhooksSettings struct {
-	Allow []netip.Prefix `yaml:"-"`
-	Nets  []string       `yaml:"allow"`
+	Allow networks `yaml:"allow"`
+}
+
+// networks are networks of addresses, as in 10.0.0.0/8.
+type networks []netip.Prefix
+
+// UnmarshalYAML implements yaml.Unmarshaler.
+func (n *networks) UnmarshalYAML(node *yaml.Node) error {
+	var texts []string
+	if err := node.Decode(&texts); err != nil {
+		return err
+	}
+	for _, text := range texts {
+		prefix, err := netip.ParsePrefix(text)
+		if err != nil {
+			return fmt.Errorf("line %d: %q is no network, as in 10.0.0.0/8", node.Line, text)
+		}
+		*n = append(*n, prefix)
+	}
+	return nil
+}
+
+// contain reports whether the address is in one of the networks.
+func (n networks) contain(a netip.Addr) bool {
+	return slices.ContainsFunc(n, func(p netip.Prefix) bool { return p.Contains(a.Unmap()) })
 }
 
 // A secretRef says where a secret is, so that the file of settings holds none:
@@ -196,13 +223,6 @@ func (s *settings) check() error {
 	if g := s.GitHub; g != nil {
 		add(g.Token.check("github.token", true))
 		add(g.WebhookSecret.check("github.webhook_secret", true))
-	}
-	for _, n := range s.Webhooks.Nets {
-		prefix, err := netip.ParsePrefix(n)
-		if err != nil {
-			add(fmt.Errorf("webhooks.allow: %q is no network, as in 10.0.0.0/8", n))
-		}
-		s.Webhooks.Allow = append(s.Webhooks.Allow, prefix)
 	}
 	add(s.Secrets.check())
 	return errors.Join(wrong...)
