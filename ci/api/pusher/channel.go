@@ -141,7 +141,11 @@ func (s *Server) catchUp(ctx context.Context, of *sub, output map[string]int64) 
 		return
 	}
 	seq := min(of.after, last) // a number from another life, before a backup was restored, is now
-	wrote := s.positions(ctx, of, output)
+	wrote, err := s.positions(ctx, of, output)
+	if err != nil {
+		s.failed(ctx, of, err)
+		return
+	}
 	if !c.answer(succeeded(of.channel, seq)) {
 		return
 	}
@@ -159,9 +163,7 @@ func (s *Server) catchUp(ctx context.Context, of *sub, output map[string]int64) 
 			}
 		}
 		if err := s.missedOutput(ctx, of, wrote); err != nil {
-			if !errors.Is(err, errGone) {
-				s.failed(ctx, of, err)
-			}
+			s.failed(ctx, of, err)
 			return
 		}
 		if s.caughtUp(of, seq, wrote) || ctx.Err() != nil {
@@ -188,7 +190,7 @@ func (s *Server) caughtUp(of *sub, seq uint64, wrote map[spot]int64) bool {
 // failed ends a connection whose client cannot be given what it missed; it
 // comes back.
 func (s *Server) failed(ctx context.Context, of *sub, err error) {
-	if ctx.Err() == nil {
+	if ctx.Err() == nil && !errors.Is(err, errGone) {
 		s.log.Error("read what a client missed", "channel", of.channel, "err", err)
 		of.conn.end(codeFull, "what was missed could not be read; try again later")
 	}

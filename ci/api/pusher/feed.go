@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"time"
 
 	"github.com/rondo-ci/rondo/ci"
 )
@@ -42,7 +43,8 @@ type feed struct {
 	s     *Server
 	job   ci.JobID
 	users int
-	ready chan struct{} // closed when wrote has all steps so far
+	ready chan struct{} // closed when wrote has all steps so far, or err says why not
+	err   error
 	stop  context.CancelFunc
 	wrote map[spot]int64 // the end of what was sent; guarded by the server's mu
 }
@@ -90,24 +92,24 @@ func (f *feed) start(ctx context.Context) {
 	defer close(f.ready)
 	j, err := f.attempt(ctx)
 	if err != nil {
-		f.s.log.Error("read output of job", "job", f.job, "err", err)
+		f.err = err
 		return
 	}
 	for node, task := range j.Tasks {
 		steps, err := f.s.read.Steps(ctx, f.job.Task(node), task.Epoch)
 		if err != nil {
-			f.s.log.Error("read steps of job", "job", f.job, "err", err)
+			f.err = err
 			return
 		}
 		for _, step := range steps {
 			at := spot{node, task.Epoch, step.Index}
 			size, err := f.s.logs.Size(ctx, f.key(at))
 			if err != nil {
-				f.s.log.Error("read output of job", "job", f.job, "err", err)
+				f.err = err
 				return
 			}
 			if f.takes(at, size) && step.Status == ci.Running {
-				go f.follow(ctx, at, size)
+				go f.follow(ctx, at)
 			}
 		}
 	}
@@ -156,28 +158,40 @@ func (f *feed) begin(ctx context.Context, node, step int) {
 		}
 		at := spot{node, j.Tasks[node].Epoch, step}
 		if f.takes(at, 0) {
-			f.follow(ctx, at, 0)
+			f.follow(ctx, at)
 		}
 	}()
 }
 
-// follow sends the output of a step, in whole lines as far as they fit a
-// message.
-func (f *feed) follow(ctx context.Context, at spot, offset int64) {
+// follow sends the output of a step until it is complete. When it cannot be
+// read for a while it goes on where it was.
+func (f *feed) follow(ctx context.Context, at spot) {
+	for wait := 100 * time.Millisecond; ; wait = min(2*wait, 10*time.Second) {
+		err := f.followOnce(ctx, at)
+		if err == nil || ctx.Err() != nil {
+			return
+		}
+		f.s.log.Warn("follow output of job, will try again", "job", f.job, "wait", wait, "err", err)
+		select {
+		case <-ctx.Done():
+		case <-time.After(wait):
+		}
+	}
+}
+
+// followOnce sends what follows what was sent, in whole lines as far as they
+// fit a message.
+func (f *feed) followOnce(ctx context.Context, at spot) error {
+	f.s.mu.Lock()
+	offset := f.wrote[at]
+	f.s.mu.Unlock()
 	var rest []byte
 	for chunk, err := range f.s.logs.Follow(ctx, f.key(at), offset) {
 		if err != nil {
-			if ctx.Err() == nil {
-				f.s.log.Error("follow output of job", "job", f.job, "err", err)
-			}
-			return
+			return err
 		}
 		rest = append(rest, chunk...)
-		for {
-			n := lines(rest)
-			if n == 0 {
-				break
-			}
+		for n := lines(rest); n > 0; n = lines(rest) {
 			f.send(at, rest[:n])
 			rest = rest[n:]
 		}
@@ -186,6 +200,7 @@ func (f *feed) follow(ctx context.Context, at spot, offset int64) {
 	if ctx.Err() == nil && len(rest) > 0 {
 		f.send(at, rest)
 	}
+	return nil
 }
 
 // lines returns how much of a text is whole lines and fits a message, or all
@@ -219,16 +234,20 @@ func (f *feed) send(at spot, text []byte) {
 
 // positions returns what a client has of the output; it has all of it until now
 // if it does not say. nil is a channel without output.
-func (s *Server) positions(ctx context.Context, of *sub, output map[string]int64) map[spot]int64 {
+func (s *Server) positions(ctx context.Context, of *sub, output map[string]int64) (map[spot]int64, error) {
 	s.mu.Lock()
 	f := s.feeds[jobOf(of.channel)]
 	s.mu.Unlock()
 	if f == nil {
-		return nil
+		return nil, nil
 	}
 	select {
 	case <-f.ready:
+		if f.err != nil {
+			return nil, f.err
+		}
 	case <-ctx.Done():
+		return nil, errGone
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -239,7 +258,7 @@ func (s *Server) positions(ctx context.Context, of *sub, output map[string]int64
 			wrote[at] = min(max(output[at.String()], 0), end)
 		}
 	}
-	return wrote
+	return wrote, nil
 }
 
 // missedOutput sends a client the output that others have, from where it

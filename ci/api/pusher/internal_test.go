@@ -2,12 +2,14 @@ package pusher
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 
 	"github.com/rondo-ci/rondo/ci"
+	"github.com/rondo-ci/rondo/storage/memdb"
 )
 
 // The example of the protocol's documentation.
@@ -15,6 +17,45 @@ func TestSign(t *testing.T) {
 	s := New(nil, nil, Config{Key: "278d425bdf160c739803", Secret: "7ad3773142a6692b25b8"})
 	require.Equal(t, "278d425bdf160c739803:58df8b0c36d6982b82c3ecf6b4662e34fe8c25bba48f5369f135bf843651c3a4", s.sign("1234.1234", "private-foobar", ""))
 	require.False(t, s.signed("", "1234.1234", "private-foobar", ""))
+}
+
+// Whatever a client says, it is answered or ignored.
+func FuzzHear(f *testing.F) {
+	for _, text := range []string{
+		`{"event":"pusher:ping","data":{}}`, `{"event":"pusher:subscribe","data":{"channel":"project-open","after":0}}`,
+		`{"event":"pusher:subscribe","data":{"channel":"job-x","channel_data":"{\"after\":1,\"output\":{\"0.1.1\":-5}}"}}`,
+		`{"event":"pusher:unsubscribe","data":{"channel":"project-open"}}`, `{"event":"client-x"}`, `{"event":1}`, `[[[[`,
+	} {
+		f.Add([]byte(text))
+	}
+	db := memdb.New()
+	require.NoError(f, db.PutProject(f.Context(), ci.Project{ID: "open", Slug: "gh/a/open", Settings: ci.Settings{Open: true}}))
+	f.Fuzz(func(t *testing.T, text []byte) {
+		s := New(db, nil, Config{})
+		close(s.ready)
+		c := &conn{s: s, id: "1.1", live: make(chan []byte, 10), back: make(chan []byte), quit: make(chan struct{}), subs: map[string]*sub{}}
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			var m incoming
+			if json.Unmarshal(text, &m) == nil {
+				c.hear(t.Context(), m)
+				c.hear(t.Context(), incoming{Event: "pusher:ping"})
+			}
+			s.leave(c)
+		}()
+		for {
+			select {
+			case m := <-c.back:
+				require.True(t, json.Valid(m), "%s", m)
+			case m := <-c.live:
+				require.True(t, json.Valid(m), "%s", m)
+			case <-done:
+				c.end(codeAgain, "")
+				return
+			}
+		}
+	})
 }
 
 // The cost of one event for many subscribers: it is encoded once.
