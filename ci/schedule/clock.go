@@ -1,6 +1,7 @@
 package schedule
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -184,15 +185,32 @@ type entry struct {
 // open reads a document.
 func open(d ci.Doc) (entry, error) {
 	var e entry
-	if err := json.Unmarshal(d.Body, &e); err != nil {
+	body := json.NewDecoder(bytes.NewReader(d.Body))
+	body.UseNumber()
+	err := body.Decode(&e)
+	if err != nil {
 		return entry{}, fmt.Errorf("schedule %s: %w", d.ID, err)
 	}
-	var err error
+	for name, v := range e.Parameters {
+		if n, ok := v.(json.Number); ok {
+			e.Parameters[name] = number(n)
+		}
+	}
 	if e.hands, err = parse(e.Timetable); err != nil {
 		return entry{}, fmt.Errorf("schedule %s: %w", d.ID, err)
 	}
 	e.ID, e.Created, e.Next = d.ID, d.Created, d.Due // Updated counts people's changes only
 	return e, nil
+}
+
+// number returns a number as the parameters of triggers have it: float64, or
+// int64 where that would not be exact.
+func number(n json.Number) any {
+	f, _ := n.Float64() // it was written as a number
+	if i, err := n.Int64(); err == nil && int64(f) != i {
+		return i
+	}
+	return f
 }
 
 // body is the entry as a document keeps it.

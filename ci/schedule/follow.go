@@ -136,8 +136,8 @@ func (c *Clock) planned(ctx context.Context, event ci.Event, since time.Time) ([
 		return nil, nil
 	}
 	p, err := c.read.Pipeline(ctx, event.Pipeline)
-	if err == nil && (p.Trigger.Branch == "" || p.Trigger.Fork != "") {
-		return nil, nil // a fork does not say when a branch of ours runs
+	if err == nil && !speaks(p) {
+		return nil, nil
 	}
 	if err == nil {
 		p, err = c.newest(ctx, p)
@@ -166,10 +166,14 @@ func (c *Clock) planned(ctx context.Context, event ci.Event, since time.Time) ([
 	return c.become(ctx, p.Trigger.Project, p.Trigger.Branch, wanted)
 }
 
+// speaks reports whether the configuration of a pipeline is that of a branch of
+// ours: a fork does not say when it runs.
+func speaks(p ci.Pipeline) bool { return p.Trigger.Branch != "" && p.Trigger.Fork == "" }
+
 // newest returns the newest pipeline of the branch that has a plan; p itself
 // if there is none newer.
 func (c *Clock) newest(ctx context.Context, p ci.Pipeline) (ci.Pipeline, error) {
-	q := ci.Query{Project: p.Trigger.Project, Branch: p.Trigger.Branch, State: ci.PipelineReady, Limit: 20}
+	q := ci.Query{Project: p.Trigger.Project, Branch: p.Trigger.Branch, Limit: 20}
 	for {
 		n := 0
 		for other, err := range c.read.Pipelines(ctx, q) {
@@ -178,7 +182,7 @@ func (c *Clock) newest(ctx context.Context, p ci.Pipeline) (ci.Pipeline, error) 
 				return p, err
 			case other.Number <= p.Number:
 				return p, nil
-			case other.Trigger.Fork == "":
+			case speaks(other) && (other.State == ci.PipelineReady || other.State == ci.PipelineSetup):
 				return other, nil
 			}
 			q.Before = other.ID
@@ -191,9 +195,9 @@ func (c *Clock) newest(ctx context.Context, p ci.Pipeline) (ci.Pipeline, error) 
 }
 
 // wanted returns the documents of the schedules that the plan asks for on the
-// pipeline's branch. A configuration that is continued has none.
+// pipeline's branch. A configuration that is continued, or continues, has none.
 func (c *Clock) wanted(p ci.Pipeline, plan *ci.Plan, from time.Time) ([]ci.Doc, error) {
-	if plan.Setup {
+	if plan.Setup || plan.Before != nil {
 		return nil, nil
 	}
 	t := p.Trigger

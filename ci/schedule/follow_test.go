@@ -87,6 +87,41 @@ func TestClock_OlderPlanComesLater(t *testing.T) {
 	})
 }
 
+// What continues a setup configuration has no schedules, nor do older plans
+// count then.
+func TestClock_Continued(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		hourly := ci.Schedule{Workflow: "hourly", Cron: "0 * * * *"}
+		w.push("main", "", false, hourly)
+		w.mu.Lock()
+		w.plans["setup"] = ci.Plan{Setup: true, Workflows: []ci.PlannedWorkflow{{Name: "setup", Jobs: []ci.PlannedJob{{Name: "find out"}}}}}
+		w.mu.Unlock()
+		p, err := w.server.Trigger(t.Context(), ci.Trigger{Project: "p", Branch: "main", Revision: "setup"})
+		require.NoError(t, err)
+		synctest.Wait()
+		plan, err := w.db.Plan(t.Context(), p.ID)
+		require.NoError(t, err)
+		c := w.clock()
+		w.run(c.Run)
+		synctest.Wait()
+		list, err := c.Workflows(t.Context(), "p")
+		require.NoError(t, err)
+		require.Empty(t, list)
+		w.mu.Lock()
+		w.plans["setup"] = ci.Plan{Schedules: []ci.Schedule{hourly}}
+		w.mu.Unlock()
+		require.NoError(t, w.server.Continue(t.Context(), plan.Key, ci.Continuation{Source: "version: 2.1"}))
+		synctest.Wait()
+		p, err = w.db.Pipeline(t.Context(), p.ID)
+		require.NoError(t, err)
+		require.Equal(t, ci.PipelineReady, p.State)
+		list, err = c.Workflows(t.Context(), "p")
+		require.NoError(t, err)
+		require.Empty(t, list)
+	})
+}
+
 // A branch of whose end nobody told is noticed at the next time.
 func TestClock_BranchGoneUntold(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

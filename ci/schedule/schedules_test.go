@@ -15,8 +15,10 @@ func TestPutSchedule(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
 		c, ctx := w.clock(), t.Context()
-		s := w.put(c, ci.ScheduledPipeline{Name: " nightly ", Description: "d", Timetable: everyHour(), Actor: alice})
+		parameters := map[string]any{"branch": "main", "i": 3, "big": int64(1)<<60 + 1, "f": 0.5, "b": true}
+		s := w.put(c, ci.ScheduledPipeline{Name: " nightly ", Description: "d", Timetable: everyHour(), Actor: alice, Parameters: parameters})
 		require.Equal(t, "nightly", s.Name)
+		require.Equal(t, map[string]any{"branch": "main", "i": 3.0, "big": int64(1)<<60 + 1, "f": 0.5, "b": true}, s.Parameters)
 		got, err := c.Schedule(ctx, s.ID)
 		require.NoError(t, err)
 		require.Equal(t, s, got)

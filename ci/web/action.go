@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
+	"time"
 	"unicode"
 
 	"github.com/rondo-ci/rondo/ci"
@@ -66,7 +67,7 @@ func (s *site) runAgain(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	t := p.Trigger
-	t.Key, t.Source, t.Schedule, t.Actor = "", ci.SourceAPI, "", actorOf(r)
+	t.Key, t.Source, t.Schedule, t.Scheduled, t.Planned, t.Actor = "", ci.SourceAPI, "", "", time.Time{}, actorOf(r)
 	if p, err = s.conduct.Trigger(r.Context(), t); err != nil {
 		return err
 	}

@@ -1,6 +1,7 @@
 package webhook
 
 import (
+	"net/http"
 	"net/netip"
 	"testing"
 
@@ -29,6 +30,27 @@ func TestA147_Addresses(t *testing.T) {
 		require.ErrorIs(t, r.control(address), errAddress, address)
 	}
 	require.NoError(t, r.control("1.1.1.1:8443"))
+}
+
+// Whatever address people write, what is taken can be requested and is not an
+// address of ours.
+func FuzzURL(f *testing.F) {
+	for _, s := range []string{"https://chat.test/x?y", "http://127.0.0.1", "HTTP://[::1]:80", "http://[fe80::1%25eth0]/", "http://a:b@c", "https://x:99999", "http://%31%32%37.0.0.1/"} {
+		f.Add(s)
+	}
+	c := New(nil, nil, Config{})
+	f.Fuzz(func(t *testing.T, text string) {
+		if c.checkURL(text) != "" {
+			return
+		}
+		req, err := http.NewRequest("POST", text, nil)
+		require.NoError(t, err)
+		require.Contains(t, []string{"http", "https"}, req.URL.Scheme)
+		require.Nil(t, req.URL.User)
+		if ip, err := netip.ParseAddr(req.URL.Hostname()); err == nil {
+			require.True(t, allowed(ip, nil))
+		}
+	})
 }
 
 func TestPause(t *testing.T) {
