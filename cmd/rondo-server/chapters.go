@@ -13,6 +13,7 @@ import (
 	"github.com/rondo-ci/rondo/auth"
 	"github.com/rondo-ci/rondo/ci"
 	"github.com/rondo-ci/rondo/ci/api"
+	"github.com/rondo-ci/rondo/ci/api/pusher"
 	"github.com/rondo-ci/rondo/ci/config"
 	"github.com/rondo-ci/rondo/ci/config/orb"
 	"github.com/rondo-ci/rondo/ci/insights"
@@ -33,6 +34,7 @@ type chapters struct {
 	tokens  *auth.Tokens
 	clock   *schedule.Clock
 	courier *webhook.Courier
+	live    *pusher.Server
 	memory  *insights.Insights
 }
 
@@ -64,9 +66,18 @@ func (in *installation) startChapters() {
 		WorkflowURL: func(id ci.WorkflowID) string { return in.url + "/workflows/" + string(id) },
 	})
 	in.memory = insights.New(in.db, in.db, insights.Config{Log: in.log})
+	in.live = pusher.New(in.db, in.logs, pusher.Config{Log: in.log, Auth: in.auth, Secret: in.pushKey, Origins: []string{hostOf(in.url)}})
 	in.parts = append(in.parts, in.keyring.Run, in.clock.Run, in.courier.Run, func(ctx context.Context) error {
 		return in.memory.Run(ctx, in.engine.Server.Follow)
+	}, func(ctx context.Context) error {
+		return in.live.Run(ctx, in.engine.Server.Follow)
 	})
+}
+
+// hostOf returns the host and port of an address.
+func hostOf(address string) string {
+	_, rest, _ := strings.Cut(address, "://")
+	return rest
 }
 
 // secretValues are the pipeline values that the expressions of contexts may

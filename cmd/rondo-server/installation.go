@@ -47,6 +47,7 @@ type installation struct {
 	webhookNets []netip.Prefix
 	rate        api.RateConfig
 	outputKey   []byte        // signs addresses of output
+	pushKey     string        // signs subscriptions to live events
 	compiling   chan struct{} // has a place for each that may run at once
 	// parts run beside the rooms, until all is to end.
 	parts []func(context.Context) error
@@ -73,6 +74,9 @@ func (in *installation) open(ctx context.Context) error {
 		return err
 	}
 	in.outputKey = []byte(output)
+	if in.pushKey, err = in.folder.Secret("push.key", ""); err != nil {
+		return err
+	}
 	socket, err := in.folder.Socket("agents.sock")
 	if err != nil {
 		return err
@@ -173,6 +177,8 @@ func (in *installation) handler() http.Handler {
 		Log: in.log, Auth: in.auth, Orgs: in.orgs, Compile: in.compileFor, CompileOrb: in.compileOrb,
 		Admin: func(context.Context, ci.Actor) error { return nil }, Contexts: in.safe, Variables: in.safe,
 	}))
+	mux.Handle("GET /app/", in.live)
+	mux.Handle("POST /pusher/auth", in.live)
 	mux.Handle("/api/v3/", runner.New(in.db, in.compiler.registry, runner.Config{Log: in.log, Auth: in.auth, Orgs: in.orgs}))
 	mux.Handle("/", web.New(in.engine.Server, in.db, web.Config{
 		Logs: in.logs, Artifacts: in.engine.Files, Explain: in.engine.Scheduler.Explain,

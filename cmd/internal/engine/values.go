@@ -23,7 +23,7 @@ func Values(project ci.Project, p ci.Pipeline) map[string]any {
 		"git.branch.is_default": t.Branch != "" && t.Branch == project.DefaultBranch,
 		"git.commit.subject":    t.Subject, "git.commit.body": t.Body, "git.commit.author_name": t.Author,
 		"git.repo_owner": project.Org, "git.repo_name": project.Repo, "git.repo_url": project.CloneURL,
-		"trigger_source": string(t.Source), "schedule.name": t.Schedule, "in_setup": false,
+		"trigger_source": string(t.Source), "schedule.name": t.Schedule, "schedule.id": t.Scheduled, "in_setup": false,
 	}
 }
 
