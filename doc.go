@@ -18,22 +18,26 @@
 //
 //	ci                   project, pipeline, workflow, job, task, event, plan; Server, Store
 //	ci/config            CircleCI YAML 2.0 and 2.1 -> ci.Plan; pure
-//	ci/forge             the border to code hosts; so far a local git folder
+//	ci/forge             the border to code hosts: GitHub, a local git folder
 //	ci/agent             the worker: steps, caches, workspaces, tests
-//	ci/api               REST v2 and the agents' door; handlers and Go clients
+//	ci/api               REST v2 and v1.1, GraphQL, runners, live events, the agents' door
 //	ci/web               the pages
 //	ci/secret            contexts, variables and SSH keys, and which job may have them
+//	ci/schedule          what the clock starts
+//	ci/webhook           who is told of what happened
+//	ci/insights          what became of workflows, as figures
 //	ci/citest            suites for the interfaces that ci asks for
 //	scheduler            usage queue, run queue, leases; so far local processes as agents
 //	storage              logs and files as bytes; memdb and sqldb keep the records;
 //	                     secrets encrypts what is secret in them
+//	auth                 tokens
 //	cmd                  main packages: wiring, read from top to bottom; cmd/internal/engine is
 //	                     what the server and the offline run have in common
 //	examples             programs of a few lines that run in the tests
 //	bench                the speed of the whole against its floor
 //
-// The map has rooms that are not built yet: the code hosts, ci/insights and its
-// neighbours, vmservice, auth, audit, metrics, proxy.
+// The map has rooms that are not built yet: ci/usage and its neighbours,
+// vmservice, audit, metrics, proxy, and most of auth.
 //
 // # The spine
 //
