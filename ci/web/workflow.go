@@ -70,11 +70,7 @@ func (s *site) workflow(w http.ResponseWriter, r *http.Request) error {
 	waiting := s.fillJobs(ctx, &b)
 	v := view{
 		Title: show(wf.Name) + " · " + show(b.Project.Slug) + " #" + itoa(b.Pipeline.Number), Status: wf.Status, Body: b,
-		Crumbs: []crumb{
-			{show(b.Project.Slug), ProjectPath(b.Project)},
-			{"#" + itoa(b.Pipeline.Number), PipelinePath(b.Pipeline.ID)},
-			{show(wf.Name), ""},
-		},
+		Crumbs: s.crumbs(b.Project, crumb{"#" + itoa(b.Pipeline.Number), PipelinePath(b.Pipeline.ID)}, crumb{show(wf.Name), ""}),
 	}
 	if !wf.Status.Ended() {
 		v.Live = live(seq, "workflow", string(wf.ID))
@@ -142,18 +138,22 @@ func waitsFor(wf *ci.Workflow, j ci.Job) string {
 // explain returns why the first queued task of a job waits, or nil when there
 // is no telling.
 func (s *site) explain(ctx context.Context, j ci.Job) *ci.Reason {
+	for i, t := range j.Tasks {
+		if t.Status == ci.Queued {
+			return s.reason(ctx, j.ID.Task(i))
+		}
+	}
+	return nil
+}
+
+// reason returns why a task waits, or nil when there is no telling.
+func (s *site) reason(ctx context.Context, task ci.TaskID) *ci.Reason {
 	if s.cfg.Explain == nil {
 		return nil
 	}
-	for i, t := range j.Tasks {
-		if t.Status != ci.Queued {
-			continue
-		}
-		reason, err := s.cfg.Explain(ctx, j.ID.Task(i))
-		if err != nil {
-			return nil // it may have started meanwhile
-		}
-		return &reason
+	reason, err := s.cfg.Explain(ctx, task)
+	if err != nil {
+		return nil // it may have started meanwhile
 	}
-	return nil
+	return &reason
 }
