@@ -57,7 +57,9 @@ func (s *site) showContext(w http.ResponseWriter, r *http.Request, code int, b c
 	ctx := r.Context()
 	var err error
 	b.Path = contextPath(b.Context.ID)
-	b.Form.Del("value")
+	if b.Form.Get("do") != "restrict" { // what was typed is a secret, and goes back to nobody
+		b.Form.Del("value")
+	}
 	if b.HasVariables = s.cfg.Chapters.Variables != nil; b.HasVariables {
 		if b.Variables, err = s.variables(ctx, b.Path, ci.Holder{Context: b.Context.ID}); err != nil {
 			return err

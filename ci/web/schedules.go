@@ -86,12 +86,12 @@ func (s *site) changeSchedules(ctx context.Context, b *settingsBody, form url.Va
 			return "", "", fmt.Errorf("schedule %.40q: %w", id, ci.ErrNotFound)
 		}
 	}
-	switch form.Get("do") {
-	case "preview":
+	switch verb := form.Get("do"); {
+	case verb == "preview":
 		return "", "", nil
-	case "delete":
+	case verb == "delete" && id != "":
 		return "schedule-gone", "", kept.DeleteSchedule(ctx, id, by)
-	case "save":
+	case verb == "save":
 		one, err := scheduleOf(form)
 		if err != nil {
 			return "", "", err

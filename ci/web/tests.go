@@ -35,7 +35,7 @@ func (v testsView) Failures() []testRow {
 
 // Sample is how a job stores results.
 func (testsView) Sample() string {
-	return "- run: go test -json ./... | tee results.json\n- store_test_results:\n    path: results.json\n"
+	return "- run: gotestsum --junitfile results/unit.xml\n- store_test_results:\n    path: results\n"
 }
 
 func (s *site) tests(ctx context.Context, at jobPlace) (testsView, error) {

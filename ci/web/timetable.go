@@ -49,7 +49,7 @@ func sentence(t ci.Timetable) string {
 		b.WriteString("at " + hour(t.HoursOfDay[0]))
 	case once:
 		b.Reset()
-		b.WriteString("at " + and(runs(t.HoursOfDay), func(r [2]int) string { return span2(r, hour) }))
+		b.WriteString("at " + and(runs(t.HoursOfDay), func(r [2]int) string { return through(r, hour) }))
 	default:
 		b.WriteString(" from " + and(runs(t.HoursOfDay), func(r [2]int) string {
 			return hour(r[0]) + " to " + fmt.Sprintf("%02d:59", r[1])
@@ -58,17 +58,17 @@ func sentence(t ci.Timetable) string {
 	b.WriteString(" UTC")
 	switch {
 	case len(t.DaysOfMonth) > 0:
-		b.WriteString(", on day " + and(runs(t.DaysOfMonth), func(r [2]int) string { return span2(r, strconv.Itoa) }) + " of the month")
+		b.WriteString(", on day " + and(runs(t.DaysOfMonth), func(r [2]int) string { return through(r, strconv.Itoa) }) + " of the month")
 	case len(t.DaysOfWeek) == 7 || len(t.DaysOfWeek) == 0:
 		b.WriteString(", every day")
 	default:
 		b.WriteString(", on " + and(runs(places(weekdays, t.DaysOfWeek)), func(r [2]int) string {
-			return span2(r, func(i int) string { return weekdayNames[i] })
+			return through(r, func(i int) string { return weekdayNames[i] })
 		}))
 	}
 	if len(t.Months) > 0 && len(t.Months) < 12 {
 		b.WriteString(", in " + and(runs(places(months, t.Months)), func(r [2]int) string {
-			return span2(r, func(i int) string { return monthNames[i] })
+			return through(r, func(i int) string { return monthNames[i] })
 		}))
 	}
 	return b.String()
@@ -82,26 +82,28 @@ var (
 
 func hour(h int) string { return fmt.Sprintf("%02d:00", h) }
 
-// runs returns the runs of numbers that follow on each other.
+// runs returns the runs of numbers that follow on each other, of three at
+// least; other numbers are runs of their own.
 func runs(all []int) [][2]int {
 	var out [][2]int
-	for _, n := range all {
-		if i := len(out) - 1; i >= 0 && out[i][1]+1 == n {
-			out[i][1] = n
-			continue
+	for i := 0; i < len(all); {
+		end := i
+		for end+1 < len(all) && all[end+1] == all[end]+1 {
+			end++
 		}
-		out = append(out, [2]int{n, n})
+		if end < i+2 {
+			end = i
+		}
+		out = append(out, [2]int{all[i], all[end]})
+		i = end + 1
 	}
 	return out
 }
 
-// span2 writes a run: one, two, or from and to.
-func span2(r [2]int, word func(int) string) string {
-	switch r[1] - r[0] {
-	case 0:
+// through writes a run: one, or from and to.
+func through(r [2]int, word func(int) string) string {
+	if r[0] == r[1] {
 		return word(r[0])
-	case 1:
-		return word(r[0]) + " and " + word(r[1])
 	}
 	return word(r[0]) + " to " + word(r[1])
 }

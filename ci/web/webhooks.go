@@ -97,8 +97,8 @@ func (s *site) changeWebhooks(ctx context.Context, b *settingsBody, form url.Val
 		}
 	}
 	log := url.Values{"hook": {id}}.Encode()
-	switch form.Get("do") {
-	case "save":
+	switch verb := form.Get("do"); {
+	case verb == "save":
 		h := webhookOf(form)
 		u, err := url.Parse(h.URL)
 		switch {
@@ -112,7 +112,7 @@ func (s *site) changeWebhooks(ctx context.Context, b *settingsBody, form url.Val
 		h.Project, h.Secret = b.Project.ID, form.Get("secret")
 		h, err = kept.PutWebhook(ctx, h, by)
 		return "webhook", url.Values{"hook": {h.ID}}.Encode(), err
-	case "ping":
+	case verb == "ping" && id != "":
 		d, err := kept.PingWebhook(ctx, id, by)
 		if err == nil && d.State != "delivered" {
 			why := d.Error
@@ -122,7 +122,7 @@ func (s *site) changeWebhooks(ctx context.Context, b *settingsBody, form url.Val
 			err = fmt.Errorf("the test message was not taken: %s. Look at the address, and at the log of the other side: %w", clean(why, 300, false), ci.ErrInvalid)
 		}
 		return "ping", log, err
-	case "delete":
+	case verb == "delete" && id != "":
 		return "webhook-gone", "", kept.DeleteWebhook(ctx, id, by)
 	}
 	return "", "", ci.ErrNotFound
