@@ -163,8 +163,14 @@ func (k *keys) DeleteKey(_ context.Context, _ ci.ProjectID, fingerprint string, 
 
 type schedules struct{ all []ci.ScheduledPipeline }
 
-func (s *schedules) Schedules(context.Context, ci.ProjectID) ([]ci.ScheduledPipeline, error) {
-	return s.all, nil
+func (s *schedules) Schedules(_ context.Context, p ci.ProjectID) ([]ci.ScheduledPipeline, error) {
+	var own []ci.ScheduledPipeline
+	for _, one := range s.all {
+		if one.Project == p {
+			own = append(own, one)
+		}
+	}
+	return own, nil
 }
 
 func (s *schedules) Schedule(_ context.Context, id string) (ci.ScheduledPipeline, error) {
@@ -216,7 +222,15 @@ type webhooks struct {
 	sent map[string][]ci.Delivery
 }
 
-func (h *webhooks) Webhooks(context.Context, ci.ProjectID) ([]ci.Webhook, error) { return h.all, nil }
+func (h *webhooks) Webhooks(_ context.Context, p ci.ProjectID) ([]ci.Webhook, error) {
+	var own []ci.Webhook
+	for _, one := range h.all {
+		if one.Project == p {
+			own = append(own, one)
+		}
+	}
+	return own, nil
+}
 
 func (h *webhooks) Webhook(_ context.Context, id string) (ci.Webhook, error) {
 	for _, one := range h.all {
@@ -266,15 +280,18 @@ func (h *webhooks) Deliveries(_ context.Context, id string) ([]ci.Delivery, erro
 }
 
 // insights are figures that look like those of a living project.
-type insights struct{ project ci.ProjectID }
+type insights struct {
+	project ci.ProjectID // whose tests have been flaky
+	evil    string
+}
 
-func (insights) Workflows(_ context.Context, q ci.InsightQuery) ([]ci.Figures, error) {
+func (i insights) Workflows(_ context.Context, q ci.InsightQuery) ([]ci.Figures, error) {
 	if q.Branch == "quiet" {
 		return nil, nil
 	}
 	return []ci.Figures{
 		{Name: "build-and-ship", Runs: 412, Success: 371, Median: 4*time.Minute + 12*time.Second, P95: 9 * time.Minute},
-		{Name: "nightly", Runs: 30, Success: 30, Median: 22 * time.Minute, P95: 31 * time.Minute},
+		{Name: cmp.Or(i.evil, "nightly"), Runs: 30, Success: 30, Median: 22 * time.Minute, P95: 31 * time.Minute},
 	}, nil
 }
 
@@ -301,15 +318,28 @@ func (insights) Days(_ context.Context, q ci.InsightQuery) ([]ci.DayFigures, err
 	return all, nil
 }
 
-func (insights) SlowestTests(context.Context, ci.InsightQuery, int) ([]ci.TestFigures, error) {
-	return []ci.TestFigures{
-		{Classname: "shop/stock", Name: "TestRestock/whole-catalogue", Runs: 380, P95: 48 * time.Second},
-		{Classname: "shop/cart", Name: "TestTotal/coupon", Runs: 380, P95: 1520 * time.Millisecond},
-	}, nil
+// named gives the figures another name, if there is one.
+func (i insights) named(all []ci.TestFigures) []ci.TestFigures {
+	for n := range all {
+		if i.evil != "" {
+			all[n].Name, all[n].Classname, all[n].File = i.evil, i.evil, i.evil
+		}
+	}
+	return all
 }
 
-func (insights) FlakyTests(context.Context, ci.InsightQuery, int) ([]ci.TestFigures, error) {
-	return []ci.TestFigures{{Classname: "shop/cart", Name: "TestTotal/coupon", Runs: 380, Failures: 17, Flaky: true, P95: 1520 * time.Millisecond, Last: time.Now().Add(-3 * time.Hour), Job: 2}}, nil
+func (i insights) SlowestTests(context.Context, ci.InsightQuery, int) ([]ci.TestFigures, error) {
+	return i.named([]ci.TestFigures{
+		{Classname: "shop/stock", Name: "TestRestock/whole-catalogue", Runs: 380, P95: 48 * time.Second},
+		{Classname: "shop/cart", Name: "TestTotal/coupon", Runs: 380, P95: 1520 * time.Millisecond},
+	}), nil
+}
+
+func (i insights) FlakyTests(_ context.Context, q ci.InsightQuery, _ int) ([]ci.TestFigures, error) {
+	if q.Project != i.project {
+		return nil, nil
+	}
+	return i.named([]ci.TestFigures{{Classname: "shop/cart", Name: "TestTotal/coupon", Runs: 380, Failures: 17, Flaky: true, P95: 1520 * time.Millisecond, Last: time.Now().Add(-3 * time.Hour), Job: 1}}), nil
 }
 
 func (insights) TestHistory(_ context.Context, _ ci.ProjectID, _, name string, limit int) ([]ci.TestRun, error) {
@@ -318,7 +348,7 @@ func (insights) TestHistory(_ context.Context, _ ci.ProjectID, _, name string, l
 	}
 	var all []ci.TestRun
 	for i := range min(limit, 40) {
-		run := ci.TestRun{Result: "success", Seconds: 1 + float64(i*7%5)/10, Job: 2, Branch: "main", Revision: revision, Created: time.Now().Add(-time.Duration(i) * time.Hour)}
+		run := ci.TestRun{Result: "success", Seconds: 1 + float64(i*7%5)/10, Job: 1, Branch: "main", Revision: revision, Created: time.Now().Add(-time.Duration(i) * time.Hour)}
 		if i%9 == 3 {
 			run.Result, run.Message, run.Seconds = "failure", "want 1799, got 1800", 1.9
 		}
@@ -348,7 +378,7 @@ func furnish(w *world) (*contexts, *variables, *webhooks) {
 			return p, w.db.PutProject(ctx, p)
 		},
 	}
-	w.cfg.Insights = insights{}
+	w.cfg.Insights = insights{project: w.project.ID}
 	w.cfg.Queue = web.Queue{
 		Waiting: func(ctx context.Context, limit int) ([]ci.Ticket, int, error) {
 			var all []ci.Ticket
@@ -382,5 +412,29 @@ func furnish(w *world) (*contexts, *variables, *webhooks) {
 func (w *world) as(login string) {
 	w.cfg.Authorize = func(*http.Request) (ci.Actor, error) {
 		return ci.Actor{ID: login, Kind: ci.ActorUser, Login: login}, nil
+	}
+}
+
+// infest gives a world chapters that are full of a text.
+func infest(w *world, evil string) {
+	c, v, h := furnish(w)
+	by := ci.Actor{Kind: ci.ActorUser, Login: evil}
+	w.cfg.Chapters.Badge = nil // a picture of ours, which the others must not have
+	w.cfg.Insights = insights{w.project.ID, evil}
+	one, _ := c.CreateContext(w.ctx, "local/home", evil, by)
+	for _, kind := range []ci.RestrictionKind{ci.RestrictProject, ci.RestrictExpression, ci.RestrictGroup, ci.RestrictionKind(evil)} {
+		_, _ = c.Restrict(w.ctx, one.ID, kind, evil, by)
+	}
+	for _, of := range []ci.Holder{{Context: one.ID}, {Project: w.project.ID}} {
+		_, _ = v.SetVariable(w.ctx, of, evil, evil, by)
+	}
+	w.cfg.Chapters.Keys = &keys{all: []ci.Key{{Kind: ci.KeyAdditional, Host: evil, MD5: evil, SHA256: evil, Public: evil}, {Kind: ci.KeyUser, Login: evil}}}
+	_, _ = w.cfg.Chapters.Schedules.PutSchedule(w.ctx, ci.ScheduledPipeline{
+		Project: w.project.ID, Name: evil, Description: evil, Parameters: map[string]any{"branch": evil, evil: evil}, Actor: by, Timetable: ci.Timetable{Cron: evil},
+	}, by)
+	hook, _ := h.PutWebhook(w.ctx, ci.Webhook{Project: w.project.ID, Name: evil, URL: evil, Events: []string{evil}, Secret: evil}, by)
+	h.sent[hook.ID] = []ci.Delivery{{ID: evil, Event: evil, State: evil, Error: evil}}
+	w.cfg.Queue.Nodes = func(context.Context) ([]web.Node, error) {
+		return []web.Node{{Name: evil, State: evil, Reason: evil}}, nil
 	}
 }

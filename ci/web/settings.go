@@ -149,11 +149,13 @@ type confirm struct {
 	Typed              string // must be typed in first; "" is nothing
 }
 
-// newConfirm makes one; fields are the names and values that are sent.
+// newConfirm makes one; fields are the names and values that are sent. A value
+// with characters that must not act does not arrive as it was: no rule of a
+// chapter allows such names.
 func newConfirm(path, label, button, ask, typed string, fields ...any) confirm {
 	c := confirm{Label: label, Ask: ask, Button: button, Path: path, Typed: typed}
 	for i := 0; i+1 < len(fields); i += 2 {
-		c.Fields = append(c.Fields, [2]string{text(fields[i]), text(fields[i+1])})
+		c.Fields = append(c.Fields, [2]string{text(fields[i]), clean(text(fields[i+1]), 1000, false)})
 	}
 	return c
 }

@@ -131,7 +131,7 @@ func TestSettings_Schedules(t *testing.T) {
 	require.Equal(t, 303, code, body)
 	_, body = get(t, w.handler(), to)
 	require.Contains(t, body, "The schedule is saved.")
-	all, _ := w.cfg.Chapters.Schedules.Schedules(w.ctx, "")
+	all, _ := w.cfg.Chapters.Schedules.Schedules(w.ctx, w.project.ID)
 	require.Equal(t, map[string]any{"branch": "main", "deploy": true, "n": int64(3), "s": "x"}, all[0].Parameters)
 	require.Equal(t, "ada", all[0].Actor.Login)
 	_, body = get(t, w.handler(), path+"?edit="+all[0].ID)
