@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
+	"time"
 
 	"github.com/rondo-ci/rondo/ci"
 )
@@ -160,6 +161,8 @@ type jobBody struct {
 	State    ci.TaskState
 	Attempts []attempt // of the job, this one among them; empty for one
 	Wait     string    // why it waits
+	Since    time.Time // since when it does
+	Advice   *advice   // what to do about how it ended; nil is nothing
 	Reason   *ci.Reason
 	Tab      string // steps, tests or artifacts
 	Steps    []stepView
@@ -211,6 +214,9 @@ func (s *site) job(w http.ResponseWriter, r *http.Request, at jobPlace) error {
 	}
 	b.history(at)
 	s.fillWait(ctx, &b)
+	if b.Advice, err = s.advise(ctx, at); err != nil {
+		return err
+	}
 	if err := s.fillTab(ctx, &b, at, r.URL.Query()); err != nil {
 		return err
 	}
@@ -260,6 +266,7 @@ func (b *jobBody) history(at jobPlace) {
 
 // fillWait says why a job waits.
 func (s *site) fillWait(ctx context.Context, b *jobBody) {
+	b.Since = waitingSince(&b.Workflow, b.Job)
 	switch b.Job.Status {
 	case ci.Blocked:
 		b.Wait = waitsFor(&b.Workflow, b.Job)

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/chromedp/chromedp"
+	"github.com/chromedp/chromedp/kb"
 	"github.com/stretchr/testify/require"
 
 	"github.com/rondo-ci/rondo/ci"
@@ -213,6 +214,41 @@ func TestBrowser_Journeys(t *testing.T) {
 	for _, c := range seen.all() {
 		require.Contains(t, c, "400", "only of the form that was refused")
 	}
+	t.Run("keyboard", func(t *testing.T) { p.t = t; byKeys(p, goes) })
+	t.Run("artifact", func(t *testing.T) {
+		p.t = t
+		goes(web.JobPath(w.project, w.workflow(id).Past[0].Number) + "?tab=artifacts")
+		p.clicks(".file a")
+		p.sees(`document.querySelector("h1").innerText === "83 %" && getComputedStyle(document.querySelector("h1")).color === "rgb(0, 128, 0)"`)
+		p.sees(`self.origin === "null" && document.images[0].naturalWidth > 0`)
+		blocked := 0
+		for _, c := range seen.all() {
+			require.NotContains(t, c, "dialog")
+			require.NotContains(t, c, "NotSameOrigin")
+			blocked += strings.Count(c, "Blocked script execution")
+		}
+		require.Equal(t, 1, blocked)
+	})
+}
+
+// byKeys goes through the frame and a question with keys alone.
+func byKeys(p person, goes func(string)) {
+	p.t.Helper()
+	press := func(keys string) { p.t.Helper(); require.NoError(p.t, chromedp.Do(p.ctx, chromedp.KeyEvent(keys))) }
+	goes("/settings/variables" + shop)
+	press(kb.Tab)
+	p.sees(`document.activeElement.matches(".skip") && document.activeElement.getBoundingClientRect().left >= 0`)
+	press(kb.Enter)
+	p.sees(`document.activeElement.id === "main"`)
+	press(kb.Tab)
+	p.sees(`document.activeElement.matches(".menu a") && getComputedStyle(document.activeElement).outlineStyle === "solid"`)
+	require.NoError(p.t, chromedp.Do(p.ctx, chromedp.Evaluate[chromedp.Void](`void document.querySelector(".confirm summary").focus()`)))
+	press(kb.Enter)
+	p.sees(`document.querySelector(".confirm").open`)
+	press(kb.Tab)
+	p.sees(`document.activeElement.matches(".panel button")`)
+	press(kb.Escape)
+	p.sees(`!document.querySelector(".confirm").open && document.activeElement.matches(".confirm summary")`)
 }
 
 // Ask 18: a reader goes through an output of 100,000 lines, of which only some

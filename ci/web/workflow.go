@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/rondo-ci/rondo/ci"
 )
@@ -29,6 +30,8 @@ type jobRow struct {
 	ci.Job
 	Path string // of its page; "" when it has none
 	Why  string // it is in its status
+	// Since is since when it waits; zero is that it does not.
+	Since time.Time
 	// Workflow is that of the page, for the forms of the row.
 	Workflow ci.WorkflowID
 	CanRerun bool
@@ -114,7 +117,7 @@ func (s *site) fillJobs(ctx context.Context, b *workflowBody) (waiting bool) {
 }
 
 func (s *site) jobRow(p ci.Project, wf *ci.Workflow, j ci.Job) jobRow {
-	row := jobRow{Job: j, Why: j.Reason, Workflow: wf.ID}
+	row := jobRow{Job: j, Why: j.Reason, Workflow: wf.ID, Since: waitingSince(wf, j)}
 	if j.Number > 0 {
 		row.Path = JobPath(p, j.Number)
 	}
