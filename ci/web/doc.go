@@ -20,10 +20,10 @@
 //
 // Output never reaches the browser as a whole: a page holds the end of it,
 // earlier ranges are fetched when asked for, the view by lines holds some
-// thousand of them around one that has an address, a search runs on the server, and what a running step prints
-// comes as server-sent events whose identities name the byte that comes next,
-// so a stream that was cut goes on without a gap or a repeat, also with
-// another server process.
+// thousand of them around one that has an address, a search runs on the
+// server, and what a running step prints comes as server-sent events whose
+// identities name the byte that comes next, so a stream that was cut goes on
+// without a gap or a repeat, also with another server process.
 //
 // Output is text. Of terminal sequences only colours and attributes (SGR) act;
 // a carriage return starts its line anew, and what can neither be seen nor do
@@ -34,8 +34,8 @@
 // output itself and does not emulate a screen.
 //
 // The package never changes state except by the methods of its [Conductor], by
-// Config.Retrigger and by its [Chapters], answers no GET with a change, loads nothing from other
-// hosts, and keeps nothing on disk. It starts one goroutine while at least one
-// page is watched. Watchers live as long as their request: whoever shuts an
-// [http.Server] down cancels its BaseContext to end them.
+// Config.Retrigger and by its [Chapters], answers no GET with a change, loads
+// nothing from other hosts, and keeps nothing on disk. It starts one goroutine
+// while at least one page is watched. Watchers live as long as their request:
+// whoever shuts an [http.Server] down cancels its BaseContext to end them.
 package web

@@ -296,7 +296,8 @@ func sameFold(b, lower []byte) bool {
 	return true
 }
 
-// withoutColours returns a line without its control sequences.
+// withoutColours returns a line without its colours and attributes. Other
+// control sequences are text, here as on the page.
 func withoutColours(line []byte) []byte {
 	out := make([]byte, 0, len(line))
 	for len(line) > 0 {
@@ -305,8 +306,12 @@ func withoutColours(line []byte) []byte {
 			return append(out, line...)
 		}
 		out = append(out, line[:i]...)
-		_, n := sequence(line[i:])
-		line = line[i+max(n, 1):]
+		seq, n := sequence(line[i:])
+		if n == 0 || seq[len(seq)-1] != 'm' && seq[len(seq)-1] != 'K' {
+			out = append(out, line[i])
+			n = 1
+		}
+		line = line[i+n:]
 	}
 	return out
 }
