@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"net/http"
 	"slices"
 	"strings"
@@ -281,80 +282,98 @@ func (h *webhooks) Deliveries(_ context.Context, id string) ([]ci.Delivery, erro
 
 // insights are figures that look like those of a living project.
 type insights struct {
-	project ci.ProjectID // whose tests have been flaky
-	evil    string
+	w    *world
+	evil string
 }
 
-func (i insights) Workflows(_ context.Context, q ci.InsightQuery) ([]ci.Figures, error) {
-	if q.Branch == "quiet" {
-		return nil, nil
-	}
-	return []ci.Figures{
-		{Name: "build-and-ship", Runs: 412, Success: 371, Median: 4*time.Minute + 12*time.Second, P95: 9 * time.Minute},
-		{Name: cmp.Or(i.evil, "nightly"), Runs: 30, Success: 30, Median: 22 * time.Minute, P95: 31 * time.Minute},
-	}, nil
-}
-
-func (insights) Jobs(context.Context, ci.InsightQuery) ([]ci.Figures, error) {
-	return []ci.Figures{
-		{Name: "build", Runs: 412, Success: 405, Median: 50 * time.Second, P95: 95 * time.Second},
-		{Name: "test", Runs: 402, Success: 380, Median: 150 * time.Second, P95: 320 * time.Second},
-	}, nil
-}
-
-func (insights) Days(_ context.Context, q ci.InsightQuery) ([]ci.DayFigures, error) {
-	var all []ci.DayFigures
-	i := 0
-	for day := q.Since; day.Before(q.Until); day = day.AddDate(0, 0, 1) {
-		i++
-		if wd := day.Weekday(); wd == time.Sunday {
-			continue
+// Runs has a workflow that runs every day but Sunday, and those of the world.
+func (i insights) Runs(_ context.Context, q ci.RunQuery) iter.Seq2[ci.Run, error] {
+	return func(yield func(ci.Run, error) bool) {
+		for _, r := range i.own(q) {
+			if !yield(r, nil) {
+				return
+			}
 		}
-		runs := 9 + i*7%11
-		all = append(all, ci.DayFigures{Day: day, Figures: ci.Figures{
-			Runs: runs, Success: runs - i*3%4, Median: time.Duration(230+i*13%50) * time.Second, P95: time.Duration(420+i*31%160) * time.Second,
-		}})
+		n := 0
+		for day := q.From; day.Before(q.To); day = day.AddDate(0, 0, 1) {
+			n++
+			if day.Weekday() == time.Sunday {
+				continue
+			}
+			for k := range 9 + n*7%11 {
+				r := ci.Run{Name: "build-and-ship", Branch: "main", Status: ci.Success, Created: day, Stopped: day.Add(time.Duration(230+n*13%50+k*k*3) * time.Second)}
+				switch (n + k) % 9 {
+				case 0:
+					r.Status = ci.Failed
+				case 4:
+					r.Status = ci.Canceled
+				}
+				if !yield(r, nil) {
+					return
+				}
+			}
+		}
 	}
-	return all, nil
 }
 
-// named gives the figures another name, if there is one.
-func (i insights) named(all []ci.TestFigures) []ci.TestFigures {
-	for n := range all {
-		if i.evil != "" {
-			all[n].Name, all[n].Classname, all[n].File = i.evil, i.evil, i.evil
+// own returns the runs of the world with a job that has test results.
+func (i insights) own(q ci.RunQuery) []ci.Run {
+	var all []ci.Run
+	for p, err := range i.w.db.Pipelines(i.w.ctx, ci.Query{Project: q.Project, Limit: 100}) {
+		if err != nil {
+			return nil
+		}
+		workflows, _ := i.w.db.Workflows(i.w.ctx, p.ID)
+		for _, wf := range workflows {
+			for _, j := range append(wf.Past, wf.Jobs...) {
+				if tests, _ := i.w.db.Tests(i.w.ctx, j.ID); len(tests) > 0 {
+					all = append(all, ci.Run{Name: wf.Name, Branch: "main", Revision: revision, Status: ci.Failed, Created: j.Queued, Stopped: j.Stopped, Jobs: []ci.JobRun{{ID: j.ID, Name: j.Name, Number: j.Number, Tests: ci.TestCounts{Failure: 1, Success: len(tests) - 1}}}})
+				}
+			}
 		}
 	}
 	return all
 }
 
-func (i insights) SlowestTests(context.Context, ci.InsightQuery, int) ([]ci.TestFigures, error) {
-	return i.named([]ci.TestFigures{
-		{Classname: "shop/stock", Name: "TestRestock/whole-catalogue", Runs: 380, P95: 48 * time.Second},
-		{Classname: "shop/cart", Name: "TestTotal/coupon", Runs: 380, P95: 1520 * time.Millisecond},
-	}), nil
-}
-
-func (i insights) FlakyTests(_ context.Context, q ci.InsightQuery, _ int) ([]ci.TestFigures, error) {
-	if q.Project != i.project {
+func (i insights) WorkflowStats(_ context.Context, q ci.RunQuery) ([]ci.Stats, error) {
+	if q.Branch == "quiet" {
 		return nil, nil
 	}
-	return i.named([]ci.TestFigures{{Classname: "shop/cart", Name: "TestTotal/coupon", Runs: 380, Failures: 17, Flaky: true, P95: 1520 * time.Millisecond, Last: time.Now().Add(-3 * time.Hour), Job: 1}}), nil
+	all := []ci.Stats{
+		{Name: "build-and-ship", Runs: 430, Successes: 371, Failures: 41, Recovery: 96 * time.Minute, Duration: ci.Spread{Median: 4*time.Minute + 12*time.Second, P95: 9 * time.Minute}},
+		{Name: cmp.Or(i.evil, "nightly"), Runs: 30, Successes: 30, Duration: ci.Spread{Median: 22 * time.Minute, P95: 31 * time.Minute}},
+	}
+	return slices.DeleteFunc(all, func(s ci.Stats) bool { return q.Workflow != "" && q.Workflow != s.Name }), nil
 }
 
-func (insights) TestHistory(_ context.Context, _ ci.ProjectID, _, name string, limit int) ([]ci.TestRun, error) {
-	if name == "unheard-of" {
+func (insights) JobStats(context.Context, ci.RunQuery) ([]ci.Stats, error) {
+	return []ci.Stats{
+		{Name: "build", Runs: 412, Successes: 405, Failures: 7, Duration: ci.Spread{Median: 50 * time.Second, P95: 95 * time.Second}, Wait: ci.Spread{Median: 1200 * time.Millisecond}},
+		{Name: "test", Runs: 402, Successes: 380, Failures: 22, Duration: ci.Spread{Median: 150 * time.Second, P95: 320 * time.Second}, Wait: ci.Spread{Median: 2 * time.Second}},
+	}, nil
+}
+
+func (i insights) TestStats(context.Context, ci.RunQuery) (ci.TestStats, error) {
+	named := func(class, name string) ci.Test {
+		return ci.Test{Classname: cmp.Or(i.evil, class), Name: cmp.Or(i.evil, name), File: i.evil}
+	}
+	return ci.TestStats{
+		Slowest: []ci.TestStat{
+			{Test: named("shop/stock", "TestRestock/whole-catalogue"), Job: cmp.Or(i.evil, "integration"), Longest: 48 * time.Second},
+			{Test: named("shop/cart", "TestTotal/coupon"), Job: "test", Longest: 1520 * time.Millisecond},
+		},
+		Failed: []ci.TestStat{{Test: named("shop/cart", "TestTotal/coupon"), Job: "test", Failures: 17}},
+	}, nil
+}
+
+func (i insights) FlakyTests(_ context.Context, p ci.ProjectID) ([]ci.FlakyTest, error) {
+	if p != i.w.project.ID {
 		return nil, nil
 	}
-	var all []ci.TestRun
-	for i := range min(limit, 40) {
-		run := ci.TestRun{Result: "success", Seconds: 1 + float64(i*7%5)/10, Job: 1, Branch: "main", Revision: revision, Created: time.Now().Add(-time.Duration(i) * time.Hour)}
-		if i%9 == 3 {
-			run.Result, run.Message, run.Seconds = "failure", "want 1799, got 1800", 1.9
-		}
-		all = append(all, run)
-	}
-	return all, nil
+	return []ci.FlakyTest{{
+		Test: ci.Test{Classname: cmp.Or(i.evil, "shop/cart"), Name: cmp.Or(i.evil, "TestTotal/coupon")}, Job: cmp.Or(i.evil, "test"),
+		JobNumber: 1, Flakes: 17, Last: time.Now().Add(-3 * time.Hour),
+	}}, nil
 }
 
 // furnish gives a world all chapters.
@@ -378,7 +397,7 @@ func furnish(w *world) (*contexts, *variables, *webhooks) {
 			return p, w.db.PutProject(ctx, p)
 		},
 	}
-	w.cfg.Insights = insights{project: w.project.ID}
+	w.cfg.Insights = insights{w: w}
 	w.cfg.Queue = web.Queue{
 		Waiting: func(ctx context.Context, limit int) ([]ci.Ticket, int, error) {
 			var all []ci.Ticket
@@ -420,7 +439,7 @@ func infest(w *world, evil string) {
 	c, v, h := furnish(w)
 	by := ci.Actor{Kind: ci.ActorUser, Login: evil}
 	w.cfg.Chapters.Badge = nil // a picture of ours, which the others must not have
-	w.cfg.Insights = insights{w.project.ID, evil}
+	w.cfg.Insights = insights{w, evil}
 	one, _ := c.CreateContext(w.ctx, "local/home", evil, by)
 	for _, kind := range []ci.RestrictionKind{ci.RestrictProject, ci.RestrictExpression, ci.RestrictGroup, ci.RestrictionKind(evil)} {
 		_, _ = c.Restrict(w.ctx, one.ID, kind, evil, by)

@@ -6,8 +6,6 @@ import (
 	"slices"
 	"strings"
 	"time"
-
-	"github.com/rondo-ci/rondo/ci"
 )
 
 // A chart is a drawing over time. Its colours are classes of the style sheet;
@@ -74,7 +72,7 @@ func newChart(n int, top float64, text func(float64) string, at func(i int) stri
 func round(v float64) float64 { return math.Round(v*10) / 10 }
 
 // runChart draws how many runs of each day succeeded and how many did not.
-func runChart(days []ci.DayFigures) chart {
+func runChart(days []dayStats) chart {
 	most := 0
 	for _, d := range days {
 		most = max(most, d.Runs)
@@ -85,23 +83,27 @@ func runChart(days []ci.DayFigures) chart {
 		if d.Runs == 0 {
 			continue
 		}
-		title := fmt.Sprintf("%s: %d of %d succeeded", d.Day.Format(time.DateOnly), d.Success, d.Runs)
+		title := fmt.Sprintf("%s: %d succeeded, %d failed, %d canceled", d.Day.Format(time.DateOnly), d.Successes, d.Failures, d.Runs-d.Successes-d.Failures)
 		width, base := round(max(step*0.72, 1)), y(0)
 		left := round(x(i) + step*0.14)
-		high := y(float64(d.Success))
-		if d.Success > 0 {
+		high := y(float64(d.Successes))
+		if d.Successes > 0 {
 			c.Bars = append(c.Bars, bar{left, high, width, round(base - high), "ok", title})
 		}
-		if d.Runs > d.Success {
+		bad := y(float64(d.Successes + d.Failures))
+		if d.Failures > 0 {
+			c.Bars = append(c.Bars, bar{left, bad, width, round(high - bad), "bad", title})
+		}
+		if d.Runs > d.Successes+d.Failures {
 			all := y(float64(d.Runs))
-			c.Bars = append(c.Bars, bar{left, all, width, round(high - all), "bad", title})
+			c.Bars = append(c.Bars, bar{left, all, width, round(bad - all), "off", title})
 		}
 	}
 	return c
 }
 
 // durationChart draws the median and the 95th percentile of each day.
-func durationChart(days []ci.DayFigures) chart {
+func durationChart(days []dayStats) chart {
 	most := time.Duration(0)
 	for _, d := range days {
 		most = max(most, d.P95, d.Median)
@@ -115,15 +117,15 @@ func durationChart(days []ci.DayFigures) chart {
 	}, dayOf(days))
 	for _, of := range []struct {
 		class, word string
-		value       func(ci.DayFigures) time.Duration
+		value       func(dayStats) time.Duration
 	}{
-		{"p95", "95th percentile", func(d ci.DayFigures) time.Duration { return d.P95 }},
-		{"median", "median", func(d ci.DayFigures) time.Duration { return d.Median }},
+		{"p95", "95th percentile", func(d dayStats) time.Duration { return d.P95 }},
+		{"median", "median", func(d dayStats) time.Duration { return d.Median }},
 	} {
 		var line trend
 		var path strings.Builder
 		for i, d := range days {
-			if d.Success == 0 {
+			if d.Successes == 0 {
 				continue
 			}
 			px, py := round(x(i)+step/2), y(of.value(d).Seconds())
@@ -141,7 +143,7 @@ func durationChart(days []ci.DayFigures) chart {
 }
 
 // testChart draws how long the runs of a test took, the oldest first.
-func testChart(runs []ci.TestRun) chart {
+func testChart(runs []testRun) chart {
 	most := 0.0
 	for _, r := range runs {
 		if r.Seconds > 0 && r.Seconds < 1e8 {
@@ -151,11 +153,11 @@ func testChart(runs []ci.TestRun) chart {
 	runs = slices.Clone(runs)
 	slices.Reverse(runs)
 	top := max(nice(most*1000)/1000, 0.001)
-	c, y, x, step := newChart(len(runs), top, seconds, func(i int) string { return "#" + itoa(runs[i].Job) })
+	c, y, x, step := newChart(len(runs), top, seconds, func(i int) string { return "#" + itoa(runs[i].Job.Number) })
 	for i, r := range runs {
 		class := "ok"
 		switch {
-		case bad(ci.Test{Result: r.Result}):
+		case bad(r.Test):
 			class = "bad"
 		case r.Result != "success":
 			class = "off"
@@ -166,13 +168,13 @@ func testChart(runs []ci.TestRun) chart {
 		}
 		high := min(y(value), y(0)-2)
 		c.Bars = append(c.Bars, bar{round(x(i) + step*0.14), high, round(step * 0.72), round(y(0) - high), class,
-			fmt.Sprintf("#%d: %s in %s", r.Job, show(r.Result), seconds(r.Seconds))})
+			fmt.Sprintf("#%d: %s in %s", r.Job.Number, show(r.Result), seconds(r.Seconds))})
 	}
 	return c
 }
 
 // dayOf returns the labels of days.
-func dayOf(days []ci.DayFigures) func(int) string {
+func dayOf(days []dayStats) func(int) string {
 	return func(i int) string { return days[i].Day.Format("Jan 2") }
 }
 

@@ -1,42 +1,34 @@
 package web
 
 import (
-	"cmp"
 	"context"
 	"fmt"
+	"iter"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"time"
 
 	"github.com/rondo-ci/rondo/ci"
 )
 
-// Insights are figures about what has run in a project. No answer is longer
-// than asked for, and none should take more than a fraction of a second: the
-// pages ask while somebody waits.
+// Insights are figures about what has run in a project. Runs that were
+// canceled or not run count as runs and as nothing else.
 type Insights interface {
-	// Workflows sums up the runs of each workflow, by name.
-	Workflows(ctx context.Context, q ci.InsightQuery) ([]ci.Figures, error)
-	// Jobs sums up the runs of each job of a workflow, by name.
-	Jobs(ctx context.Context, q ci.InsightQuery) ([]ci.Figures, error)
-	// Days sums up each day in order; one without a run may be left out.
-	Days(ctx context.Context, q ci.InsightQuery) ([]ci.DayFigures, error)
-	// SlowestTests lists the slowest tests by P95, the slowest first, and
-	// FlakyTests the flaky ones, the one that failed most often first.
-	SlowestTests(ctx context.Context, q ci.InsightQuery, limit int) ([]ci.TestFigures, error)
-	FlakyTests(ctx context.Context, q ci.InsightQuery, limit int) ([]ci.TestFigures, error)
-	// TestHistory lists the newest runs of one test first.
-	TestHistory(ctx context.Context, p ci.ProjectID, classname, name string, limit int) ([]ci.TestRun, error)
+	// Runs yields runs, the newest of a workflow first.
+	Runs(ctx context.Context, q ci.RunQuery) iter.Seq2[ci.Run, error]
+	// WorkflowStats and JobStats sum up each workflow or job, by name.
+	WorkflowStats(ctx context.Context, q ci.RunQuery) ([]ci.Stats, error)
+	JobStats(ctx context.Context, q ci.RunQuery) ([]ci.Stats, error)
+	TestStats(ctx context.Context, q ci.RunQuery) (ci.TestStats, error)
+	// FlakyTests lists the tests that gave different results for one commit,
+	// the most flaky first.
+	FlakyTests(ctx context.Context, p ci.ProjectID) ([]ci.FlakyTest, error)
 }
 
-// How much the pages ask for.
-const (
-	testFigures = 15
-	historyRuns = 60
-	flakyMarks  = 500
-	flakyDays   = 14
-)
+// flakyRows is how many flaky tests a page lists.
+const flakyRows = 15
 
 // windows are the lengths of time that insights can look at, in days.
 var windows = []int{7, 30, 90}
@@ -48,20 +40,30 @@ type insightsBody struct {
 	Windows   []link
 	Workflow  string
 	Branch    string
-	Total     ci.Figures
-	PerDay    float64
-	Rows      []figureRow // of workflows, or of the jobs of one
+	Total     ci.Stats // its durations are zero where they are of several workflows
+	Rows      []statsRow
+	Jobs      bool // Rows are the jobs of one workflow
 	Runs      chart
 	Durations chart
-	Table     []ci.DayFigures
-	Slowest   []ci.TestFigures
-	Flaky     []ci.TestFigures
+	Table     []dayStats
+	Tests     ci.TestStats
+	Flaky     []ci.FlakyTest
+	FlakyAll  int
 }
 
-// A figureRow is a workflow or a job with a way to more of it.
-type figureRow struct {
-	ci.Figures
+// A statsRow is a workflow or a job with a way to more of it.
+type statsRow struct {
+	ci.Stats
 	Path string // "" is nowhere
+}
+
+// dayStats are the runs that ended on one day, in UTC.
+type dayStats struct {
+	Day             time.Time
+	Runs, Successes int
+	Failures        int
+	Median, P95     time.Duration // of the successful ones
+	took            []time.Duration
 }
 
 // insights serves the figures about a project.
@@ -81,9 +83,9 @@ func (s *site) insights(w http.ResponseWriter, r *http.Request) error {
 		}
 	}
 	today := time.Now().UTC().Truncate(24 * time.Hour)
-	q := ci.InsightQuery{
+	q := ci.RunQuery{
 		Project: p.ID, Workflow: b.Workflow, Branch: b.Branch,
-		Since: today.AddDate(0, 0, 1-b.Days), Until: today.AddDate(0, 0, 1),
+		From: today.AddDate(0, 0, 1-b.Days), To: today.AddDate(0, 0, 1),
 	}
 	if err := s.fillInsights(ctx, &b, q); err != nil {
 		return err
@@ -110,63 +112,78 @@ func (b insightsBody) path(days int, workflow string) string {
 // All is the address of the page without a workflow.
 func (b insightsBody) All() string { return b.path(b.Days, "") }
 
-func (s *site) fillInsights(ctx context.Context, b *insightsBody, q ci.InsightQuery) error {
+func (s *site) fillInsights(ctx context.Context, b *insightsBody, q ci.RunQuery) error {
 	from := s.cfg.Insights
-	all := q
-	all.Workflow = ""
-	figures, err := from.Workflows(ctx, all)
+	workflows, err := from.WorkflowStats(ctx, q)
 	if err != nil {
 		return err
 	}
-	for _, one := range figures {
-		if b.Workflow == "" || b.Workflow == one.Name {
-			b.Total.Runs += one.Runs
-			b.Total.Success += one.Success
-			b.Total.Median, b.Total.P95 = one.Median, one.P95
-		}
-		if b.Workflow == "" {
-			b.Rows = append(b.Rows, figureRow{one, b.path(b.Days, one.Name)})
+	b.Total = ci.Stats{From: q.From, To: q.To}
+	for _, one := range workflows {
+		b.Total.Runs += one.Runs
+		b.Total.Successes += one.Successes
+		b.Total.Failures += one.Failures
+		b.Rows = append(b.Rows, statsRow{one, b.path(b.Days, one.Name)})
+		if len(workflows) == 1 { // there is no sense in a median over several
+			b.Total.Duration, b.Total.Recovery = one.Duration, one.Recovery
 		}
 	}
-	if b.Workflow == "" && len(figures) != 1 { // there is no sense in a median over several
-		b.Total.Median, b.Total.P95 = 0, 0
-	}
-	if b.Workflow != "" {
-		if figures, err = from.Jobs(ctx, q); err != nil {
+	if b.Jobs = b.Workflow != ""; b.Jobs {
+		jobs, err := from.JobStats(ctx, q)
+		if err != nil {
 			return err
 		}
-		for _, one := range figures {
-			b.Rows = append(b.Rows, figureRow{one, ""})
+		b.Rows = nil
+		for _, one := range jobs {
+			b.Rows = append(b.Rows, statsRow{one, ""})
 		}
 	}
-	b.PerDay = float64(b.Total.Runs) / float64(b.Days)
-	days, err := from.Days(ctx, q)
-	if err != nil {
+	if b.Table, err = s.days(ctx, q); err != nil {
 		return err
 	}
-	b.Table = everyDay(days, q)
 	b.Runs, b.Durations = runChart(b.Table), durationChart(b.Table)
-	if b.Slowest, err = from.SlowestTests(ctx, q, testFigures); err != nil {
+	if b.Tests, err = from.TestStats(ctx, q); err != nil {
 		return err
 	}
-	b.Flaky, err = from.FlakyTests(ctx, q, testFigures)
+	b.Flaky, err = from.FlakyTests(ctx, q.Project)
+	b.FlakyAll = len(b.Flaky)
+	b.Flaky = b.Flaky[:min(len(b.Flaky), flakyRows)]
 	return err
 }
 
-// everyDay returns the figures of all days of the window, those without a run
-// among them.
-func everyDay(days []ci.DayFigures, q ci.InsightQuery) []ci.DayFigures {
-	known := make(map[string]ci.DayFigures, len(days))
-	for _, d := range days {
-		known[d.Day.UTC().Format(time.DateOnly)] = d
+// days sums up each day of the window, those without a run among them.
+func (s *site) days(ctx context.Context, q ci.RunQuery) ([]dayStats, error) {
+	var all []dayStats
+	for day := q.From; day.Before(q.To); day = day.AddDate(0, 0, 1) {
+		all = append(all, dayStats{Day: day})
 	}
-	var all []ci.DayFigures
-	for day := q.Since; day.Before(q.Until); day = day.AddDate(0, 0, 1) {
-		d := known[day.Format(time.DateOnly)]
-		d.Day = day
-		all = append(all, d)
+	for r, err := range s.cfg.Insights.Runs(ctx, q) {
+		if err != nil {
+			return nil, err
+		}
+		i := int(r.Stopped.Sub(q.From).Hours() / 24)
+		if i < 0 || i >= len(all) {
+			continue
+		}
+		d := &all[i]
+		d.Runs++
+		switch {
+		case r.Status == ci.Success:
+			d.Successes++
+			d.took = append(d.took, r.Stopped.Sub(r.Created))
+		case r.Status.Bad():
+			d.Failures++
+		}
 	}
-	return all
+	for i := range all {
+		d := &all[i]
+		slices.Sort(d.took)
+		if n := len(d.took); n > 0 {
+			d.Median = (d.took[(n-1)/2] + d.took[n/2]) / 2
+			d.P95 = d.took[(n*95+99)/100-1]
+		}
+	}
+	return all, nil
 }
 
 // percent returns a share for people.
@@ -179,52 +196,4 @@ func percent(share float64) string {
 	default:
 		return fmt.Sprintf("%.1f %%", p)
 	}
-}
-
-// testBody is what the history of one test is shown by.
-type testBody struct {
-	Job             ci.Job
-	JobPath         string
-	Project         ci.Project
-	Classname, Name string
-	Runs            []testRun
-	Failed          int
-	Bars            chart
-}
-
-// A testRun is a run of a test with the way to its job.
-type testRun struct {
-	ci.TestRun
-	Path string
-}
-
-// testHistory serves the newest runs of a test.
-func (s *site) testHistory(w http.ResponseWriter, r *http.Request, at jobPlace) error {
-	if s.cfg.Insights == nil {
-		return absent{"history of tests"}
-	}
-	ctx, f := r.Context(), r.URL.Query()
-	b := testBody{Job: at.job, JobPath: JobPath(at.project, at.job.Number), Project: at.project, Classname: f.Get("class"), Name: f.Get("name")}
-	runs, err := s.cfg.Insights.TestHistory(ctx, at.project.ID, b.Classname, b.Name, historyRuns)
-	if err != nil {
-		return err
-	}
-	if len(runs) == 0 {
-		return fmt.Errorf("test %.100q: %w", b.Name, ci.ErrNotFound)
-	}
-	for _, run := range runs {
-		if bad(ci.Test{Result: run.Result}) {
-			b.Failed++
-		}
-		b.Runs = append(b.Runs, testRun{run, JobPath(at.project, run.Job)})
-	}
-	b.Bars = testChart(runs)
-	p, err := s.read.Pipeline(ctx, at.workflow.Pipeline)
-	if err != nil {
-		return err
-	}
-	return s.render(w, r, http.StatusOK, "test", view{
-		Title: show(cmp.Or(b.Name, b.Classname)), Body: b,
-		Crumbs: s.jobCrumbs(at, p, crumb{show(at.job.Name), b.JobPath}, crumb{"Test", ""}),
-	})
 }

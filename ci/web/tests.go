@@ -3,7 +3,6 @@ package web
 import (
 	"context"
 	"net/url"
-	"time"
 
 	"github.com/rondo-ci/rondo/ci"
 )
@@ -74,8 +73,7 @@ func (s *site) flaky(ctx context.Context, p ci.ProjectID, tests int) map[[2]stri
 	if s.cfg.Insights == nil || tests == 0 {
 		return nil
 	}
-	now := time.Now()
-	list, err := s.cfg.Insights.FlakyTests(ctx, ci.InsightQuery{Project: p, Since: now.AddDate(0, 0, -flakyDays), Until: now}, flakyMarks)
+	list, err := s.cfg.Insights.FlakyTests(ctx, p)
 	if err != nil {
 		s.log.Warn("flaky tests are not marked", "project", p, "err", err)
 		return nil
