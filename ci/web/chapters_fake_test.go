@@ -280,14 +280,14 @@ func (h *webhooks) Deliveries(_ context.Context, id string) ([]ci.Delivery, erro
 	return h.sent[id], nil
 }
 
-// insights are figures that look like those of a living project.
-type insights struct {
+// figures are insights that look like those of a living project.
+type figures struct {
 	w    *world
 	evil string
 }
 
 // Runs has a workflow that runs every day but Sunday, and those of the world.
-func (i insights) Runs(_ context.Context, q ci.RunQuery) iter.Seq2[ci.Run, error] {
+func (i figures) Runs(_ context.Context, q ci.RunQuery) iter.Seq2[ci.Run, error] {
 	return func(yield func(ci.Run, error) bool) {
 		for _, r := range i.own(q) {
 			if !yield(r, nil) {
@@ -317,7 +317,7 @@ func (i insights) Runs(_ context.Context, q ci.RunQuery) iter.Seq2[ci.Run, error
 }
 
 // own returns the runs of the world with a job that has test results.
-func (i insights) own(q ci.RunQuery) []ci.Run {
+func (i figures) own(q ci.RunQuery) []ci.Run {
 	var all []ci.Run
 	for p, err := range i.w.db.Pipelines(i.w.ctx, ci.Query{Project: q.Project, Limit: 100}) {
 		if err != nil {
@@ -335,7 +335,7 @@ func (i insights) own(q ci.RunQuery) []ci.Run {
 	return all
 }
 
-func (i insights) WorkflowStats(_ context.Context, q ci.RunQuery) ([]ci.Stats, error) {
+func (i figures) WorkflowStats(_ context.Context, q ci.RunQuery) ([]ci.Stats, error) {
 	if q.Branch == "quiet" {
 		return nil, nil
 	}
@@ -346,14 +346,14 @@ func (i insights) WorkflowStats(_ context.Context, q ci.RunQuery) ([]ci.Stats, e
 	return slices.DeleteFunc(all, func(s ci.Stats) bool { return q.Workflow != "" && q.Workflow != s.Name }), nil
 }
 
-func (insights) JobStats(context.Context, ci.RunQuery) ([]ci.Stats, error) {
+func (figures) JobStats(context.Context, ci.RunQuery) ([]ci.Stats, error) {
 	return []ci.Stats{
 		{Name: "build", Runs: 412, Successes: 405, Failures: 7, Duration: ci.Spread{Median: 50 * time.Second, P95: 95 * time.Second}, Wait: ci.Spread{Median: 1200 * time.Millisecond}},
 		{Name: "test", Runs: 402, Successes: 380, Failures: 22, Duration: ci.Spread{Median: 150 * time.Second, P95: 320 * time.Second}, Wait: ci.Spread{Median: 2 * time.Second}},
 	}, nil
 }
 
-func (i insights) TestStats(context.Context, ci.RunQuery) (ci.TestStats, error) {
+func (i figures) TestStats(context.Context, ci.RunQuery) (ci.TestStats, error) {
 	named := func(class, name string) ci.Test {
 		return ci.Test{Classname: cmp.Or(i.evil, class), Name: cmp.Or(i.evil, name), File: i.evil}
 	}
@@ -366,7 +366,7 @@ func (i insights) TestStats(context.Context, ci.RunQuery) (ci.TestStats, error) 
 	}, nil
 }
 
-func (i insights) FlakyTests(_ context.Context, p ci.ProjectID) ([]ci.FlakyTest, error) {
+func (i figures) FlakyTests(_ context.Context, p ci.ProjectID) ([]ci.FlakyTest, error) {
 	if p != i.w.project.ID {
 		return nil, nil
 	}
@@ -397,7 +397,7 @@ func furnish(w *world) (*contexts, *variables, *webhooks) {
 			return p, w.db.PutProject(ctx, p)
 		},
 	}
-	w.cfg.Insights = insights{w: w}
+	w.cfg.Insights = figures{w: w}
 	w.cfg.Queue = web.Queue{
 		Waiting: func(ctx context.Context, limit int) ([]ci.Ticket, int, error) {
 			var all []ci.Ticket
@@ -439,7 +439,7 @@ func infest(w *world, evil string) {
 	c, v, h := furnish(w)
 	by := ci.Actor{Kind: ci.ActorUser, Login: evil}
 	w.cfg.Chapters.Badge = nil // a picture of ours, which the others must not have
-	w.cfg.Insights = insights{w, evil}
+	w.cfg.Insights = figures{w, evil}
 	one, _ := c.CreateContext(w.ctx, "local/home", evil, by)
 	for _, kind := range []ci.RestrictionKind{ci.RestrictProject, ci.RestrictExpression, ci.RestrictGroup, ci.RestrictionKind(evil)} {
 		_, _ = c.Restrict(w.ctx, one.ID, kind, evil, by)

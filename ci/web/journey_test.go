@@ -161,7 +161,7 @@ func TestBrowser_Journeys(t *testing.T) {
 			p.clicks("local/home")
 			p.types("[name=name]", "deploy")
 			p.clicks("Create context")
-			p.reads("Every job of every project of")
+			p.reads("every job of every project of")
 			p.types(".field > [name=name]", "KEY")
 			p.types("[name=value]", "canarycanary")
 			p.clicks("Set variable")
