@@ -66,7 +66,7 @@ func stepAdvice(at jobPlace, step *ci.Step) *advice {
 		}
 		return nil
 	}
-	a := &advice{Link: fmt.Sprintf("#step-%d", step.Index), LinkText: "To the output"}
+	a := &advice{Link: fmt.Sprintf("%s?node=%d#step-%d", JobPath(at.project, at.job.Number), at.node, step.Index), LinkText: "To the output"}
 	name := show(step.Name)
 	switch {
 	case step.Status == ci.TimedOut:

@@ -57,8 +57,8 @@ func TestAsk2_WaitsSince(t *testing.T) {
 	_, flows := w.run()
 	id := flows[0].ID
 	_, body := get(t, w.handler(), web.WorkflowPath(id))
-	require.Contains(t, body, "all 4 places of class small are taken · waits since <time")
-	require.Contains(t, body, "waits for a · waits since <time")
+	require.Contains(t, body, "all 4 places of class small are taken · since <time")
+	require.Contains(t, body, "waits for a · since <time")
 	_, body = get(t, w.handler(), web.JobPath(w.project, w.job(id, "a").Number))
 	require.Contains(t, body, "Waits since <time")
 	require.Contains(t, body, "Position 3 in the queue. Expected to start <time")

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/chromedp/chromedp"
 	"github.com/stretchr/testify/require"
 
 	"github.com/rondo-ci/rondo/ci/web"
@@ -59,6 +60,28 @@ func BenchmarkLogView_200MB(b *testing.B) {
 			get(b, h, page+"/view?step=0&line=1000000")
 		}
 	})
+}
+
+// Ask 18: the page of a job with 200 MB of output in a browser, from the click
+// until it is loaded and drawn, and a line in the middle of it.
+func BenchmarkBrowser_200MB(b *testing.B) {
+	ctx, _ := browser(b)
+	h, page := large(b)
+	srv := httptest.NewServer(h)
+	b.Cleanup(srv.Close)
+	for _, c := range []struct{ name, path, ready string }{
+		{"job", "", `document.querySelector("#step-0 .log").textContent.length > 100000`},
+		{"line", "/view?step=0&line=1000000#L1000000", `document.querySelector("#L1000000").getBoundingClientRect().top < innerHeight`},
+	} {
+		b.Run(c.name, func(b *testing.B) {
+			for b.Loop() {
+				require.NoError(b, chromedp.Do(ctx, chromedp.Navigate("about:blank"), chromedp.Navigate(srv.URL+page+c.path)))
+				ready, err := chromedp.Run(ctx, chromedp.Evaluate[bool](c.ready))
+				require.NoError(b, err)
+				require.True(b, ready)
+			}
+		})
+	}
 }
 
 // Ask 18: a text that stands nowhere in 200 MB.

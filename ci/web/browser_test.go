@@ -22,7 +22,7 @@ import (
 
 // browser returns a context that steers a browser, and what the browser has
 // complained about.
-func browser(t *testing.T) (context.Context, *complaints) {
+func browser(t testing.TB) (context.Context, *complaints) {
 	t.Helper()
 	path := ""
 	for _, name := range []string{"chromium", "chromium-browser", "google-chrome"} {

@@ -180,11 +180,11 @@ func dayOf(days []dayStats) func(int) string {
 
 // nice returns a round number that is not less.
 func nice(v float64) float64 {
-	if v <= 2 {
-		return 2
+	if v <= 10 {
+		return 2 * max(math.Ceil(v/2), 1) // its half is round, too
 	}
 	unit := math.Pow(10, math.Floor(math.Log10(v)))
-	for _, f := range []float64{1, 2, 4, 6, 8, 10} {
+	for _, f := range []float64{1, 2, 3, 4, 5, 6, 8, 10} {
 		if v <= f*unit {
 			return f * unit
 		}

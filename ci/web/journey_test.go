@@ -66,6 +66,7 @@ func TestBrowser_Journeys(t *testing.T) {
 	w.as("ada")
 	id := demo(w)
 	srv := w.serve()
+	require.NoError(t, chromedp.Do(ctx, chromedp.EmulateViewport(1280, 800)))
 	p := person{t, ctx}
 	goes := func(path string) {
 		p.t.Helper()
@@ -121,7 +122,9 @@ func TestBrowser_Journeys(t *testing.T) {
 			p.types(".field > [name=name]", "CIRCLE_TAG")
 			p.clicks("Set variable")
 			p.reads("choose another name")
+			picture(t, ctx, "journey-refused")
 			p.clicks(`summary[aria-label="Delete A"]`)
+			picture(t, ctx, "journey-confirm")
 			p.clicks("Delete A")
 			p.reads("The variable is deleted.")
 			require.Equal(t, "hunter2hunter2", values.values["NPM_TOKEN"])
@@ -173,6 +176,9 @@ func TestBrowser_Journeys(t *testing.T) {
 			p.sees(`document.querySelectorAll("section:nth-of-type(2) tbody tr").length == 2`)
 			p.clicks("Delete context")
 			p.types("[name=typed]", "deploy")
+			require.NoError(t, chromedp.Do(ctx, chromedp.EmulateViewport(400, 800)))
+			picture(t, ctx, "journey-typed-narrow")
+			require.NoError(t, chromedp.Do(ctx, chromedp.EmulateViewport(1280, 800)))
 			p.clicks("Delete this context")
 			p.reads("The context is deleted")
 			p.reads("No contexts yet")
