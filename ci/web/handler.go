@@ -52,6 +52,7 @@ type site struct {
 	assets  map[string]asset
 	slots   chan struct{} // one for each watcher
 	lines   *lineIndex
+	lookers chan struct{} // one for each output that is looked through
 }
 
 // New returns the handler of the pages, to be mounted at the root of an
@@ -84,7 +85,7 @@ func New(conduct Conductor, read Reader, cfg Config) http.Handler {
 		conduct: conduct, read: read, cfg: cfg, log: cfg.Log,
 		hub:    newHub(conduct, read, cfg.Log),
 		assets: loadAssets(), slots: make(chan struct{}, cfg.Watchers),
-		lines: newLineIndex(),
+		lines: newLineIndex(), lookers: make(chan struct{}, maxLookers),
 	}
 	s.pages = loadPages(s.assets)
 	guard := http.NewCrossOriginProtection()

@@ -18,6 +18,32 @@ const (
 	scanBytes  = 256 << 10 // are read at a time
 )
 
+// maxLookers is how many outputs are looked through at the same time: large
+// ones cost a processor for a while, and pages should not wait for all of them.
+const maxLookers = 4
+
+// look waits for its turn to look through outputs; the caller must give it
+// back by calling leave.
+func (s *site) look(ctx context.Context) (leave func(), err error) {
+	select {
+	case s.lookers <- struct{}{}:
+		return func() { <-s.lookers }, nil
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
+// lineCount returns how many lines an output has, and knows their places
+// thereafter.
+func (s *site) lineCount(ctx context.Context, key ci.LogKey) (int64, error) {
+	leave, err := s.look(ctx)
+	if err != nil {
+		return 0, err
+	}
+	defer leave()
+	return s.lines.of(key).upTo(ctx, s.cfg.Logs, key)
+}
+
 // A lineIndex knows where the lines of outputs begin. An output is looked
 // through once, when somebody asks for a line of it by number; what is printed
 // later is looked through when it is asked for.

@@ -80,7 +80,7 @@ func (s *site) viewLog(w http.ResponseWriter, r *http.Request, at jobPlace) erro
 	if v.Size, err = s.cfg.Logs.Size(ctx, key); err != nil && !errors.Is(err, ci.ErrNotFound) {
 		return err
 	}
-	if v.Total, err = s.lines.of(key).upTo(ctx, s.cfg.Logs, key); err != nil {
+	if v.Total, err = s.lineCount(ctx, key); err != nil {
 		return err
 	}
 	first := int64(1)
@@ -137,7 +137,7 @@ func (s *site) moreLines(w http.ResponseWriter, r *http.Request, at jobPlace) er
 	if err != nil || errN != nil || first < 1 || n < 1 {
 		return fmt.Errorf("read lines: say from which line, and how many: %w", ci.ErrInvalid)
 	}
-	total, err := s.lines.of(key).upTo(r.Context(), s.cfg.Logs, key)
+	total, err := s.lineCount(r.Context(), key)
 	if err != nil {
 		return err
 	}

@@ -87,6 +87,11 @@ func (s *site) search(ctx context.Context, b *searchBody, at jobPlace, f url.Val
 	if err != nil {
 		return err
 	}
+	leave, err := s.look(ctx)
+	if err != nil {
+		return err
+	}
+	defer leave()
 	where := url.Values{"node": {strconv.Itoa(at.node)}, "epoch": {itoa(at.epoch)}}
 	for _, step := range steps {
 		if step.Index < afterStep {
