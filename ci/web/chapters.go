@@ -17,6 +17,8 @@ type Chapters struct {
 	Keys      Keys
 	Schedules Schedules
 	Webhooks  Webhooks
+	Tokens    Tokens
+	Account   Account
 	// PutProject writes the settings of a project.
 	PutProject func(ctx context.Context, p ci.Project) error
 	// Follow makes the code host tell of pushes to a repository, by its slug,
@@ -38,7 +40,7 @@ type Chapters struct {
 	// default one. nil has no badges.
 	Badge func(p ci.Project, branch string) string
 	// Address is where people find this installation, as in
-	// "https://ci.example". "" is what the browser asked for.
+	// "https://ci.example". With "" what people copy lacks it.
 	Address string
 }
 

@@ -24,6 +24,9 @@ func PipelinePath(id ci.PipelineID) string { return "/pipelines/" + url.PathEsca
 // WorkflowPath returns the path of a workflow's page.
 func WorkflowPath(id ci.WorkflowID) string { return "/workflows/" + url.PathEscape(string(id)) }
 
+// AccountPath is the path of the page where people find their own tokens.
+const AccountPath = "/account"
+
 // OrgPath returns the path of an organisation's page, by its slug.
 func OrgPath(org string) string { return "/orgs/" + escapeSlug(org) }
 

@@ -34,14 +34,15 @@ type view struct {
 	Nav                  []link // set by render, like what follows
 	Site, Version, Actor string
 	Symbol               string
+	Account              bool // the actor has a page
 }
 
 // pageNames are the pages, each with the files that it needs besides its own.
 var pageNames = map[string][]string{
 	"home": nil, "project": nil, "projects": nil, "pipeline": nil, "workflow": nil, "job": nil, "problem": nil,
-	"view": nil, "search": nil, "test": {"chart"}, "orgs": nil, "org": nil, "queue": nil, "nodes": nil, "insights": {"chart"},
+	"view": nil, "search": nil, "test": {"chart"}, "account": {"tokens"}, "orgs": nil, "org": nil, "queue": nil, "nodes": nil, "insights": {"chart"},
 	"context":  {"variables"},
-	"settings": {"variables", "advanced", "keys", "schedules", "webhooks", "badges"},
+	"settings": {"variables", "advanced", "keys", "schedules", "webhooks", "tokens", "badges"},
 }
 
 // loadPages parses the templates: each page with the layout around it.
@@ -82,7 +83,7 @@ func loadPages(assets map[string]asset) map[string]*template.Template {
 // render answers with a page. It is written only when it is whole, so an error
 // can still become a page of its own.
 func (s *site) render(w http.ResponseWriter, r *http.Request, code int, name string, v view) error {
-	v.Nav = s.nav(r.URL.Path)
+	v.Nav, v.Account = s.nav(r.URL.Path), s.cfg.Chapters.Account.List != nil
 	v.Site, v.Version, v.Actor = show(s.cfg.Title), show(s.cfg.Version), show(actorOf(r).Login)
 	if v.Status != "" {
 		v.Symbol = lookOf(v.Status).Symbol

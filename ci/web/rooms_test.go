@@ -13,6 +13,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/rondo-ci/rondo/auth"
 	"github.com/rondo-ci/rondo/ci"
 	"github.com/rondo-ci/rondo/ci/insights"
 	"github.com/rondo-ci/rondo/ci/schedule"
@@ -30,7 +31,24 @@ func TestRooms(t *testing.T) {
 	clock := schedule.New(w.db, w.db, w.server.Trigger, schedule.Config{})
 	courier := webhook.New(w.db, w.db, webhook.Config{Keeper: secrettest.New(), Allow: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}})
 	memory := insights.New(w.db, w.db, insights.Config{})
+	own := auth.NewTokens(w.db)
 	w.cfg.Chapters = web.Chapters{
+		Tokens: own,
+		Account: web.Account{
+			List: func(ctx context.Context, owner ci.Actor) ([]web.PersonalToken, error) {
+				var all []web.PersonalToken
+				kept, err := own.PersonalTokens(ctx, owner)
+				for _, one := range kept {
+					all = append(all, web.PersonalToken{ID: one.ID, Label: one.Label, Created: one.Created})
+				}
+				return all, err
+			},
+			Create: func(ctx context.Context, owner ci.Actor, label string) (string, error) {
+				_, token, err := own.CreatePersonalToken(ctx, owner, label)
+				return token, err
+			},
+			Delete: own.DeletePersonalToken,
+		},
 		Contexts: safe, Variables: safe, Keys: safe, Schedules: clock, Webhooks: courier,
 		PutProject: w.db.PutProject, NextRuns: schedule.Preview,
 	}
@@ -103,6 +121,13 @@ func TestRooms(t *testing.T) {
 	goes(path, "do", "delete", "typed", "deploy")
 
 	goes("/settings/advanced"+shop, "do", "save", "auto_cancel", "1")
+	for _, path := range []string{"/account", "/settings/tokens" + shop} {
+		code, _, body := sends(t, w, path, "do", "create", "label", "a robot", "scope", "view-builds")
+		require.Equal(t, 200, code)
+		require.Contains(t, body, "<b><bdi>a robot</bdi></b>")
+		goes(path, "do", "delete", "id", regexp.MustCompile(`name="id" value="([^"]+)"`).FindStringSubmatch(body)[1])
+	}
+	refused("scope", "/settings/tokens"+shop, "do", "create", "label", "x", "scope", "everything")
 	seeInsights(t, w, memory)
 }
 

@@ -32,6 +32,7 @@ func (s *site) sections() []section {
 	add(c.Keys != nil, section{"keys", "SSH keys", s.fillKeys, s.changeKeys})
 	add(c.Schedules != nil, section{"schedules", "Schedules", s.fillSchedules, s.changeSchedules})
 	add(c.Webhooks != nil, section{"webhooks", "Webhooks", s.fillWebhooks, s.changeWebhooks})
+	add(c.Tokens != nil, section{"tokens", "API tokens", s.fillTokens, s.changeTokens})
 	add(c.Badge != nil, section{"badges", "Status badge", s.fillBadges, nil})
 	return all
 }
@@ -39,7 +40,7 @@ func (s *site) sections() []section {
 // absentSections say what is missing where a section is not offered.
 var absentSections = map[string]string{
 	"advanced": "project settings", "variables": "variables of projects", "keys": "SSH keys of projects",
-	"schedules": "schedules of projects", "webhooks": "webhooks", "badges": "status badges",
+	"schedules": "schedules of projects", "webhooks": "webhooks", "tokens": "tokens of projects", "badges": "status badges",
 }
 
 // settingsBody is what a page of a project's settings shows.
@@ -57,6 +58,9 @@ type settingsBody struct {
 	Schedules schedulesView
 	Webhooks  webhooksView
 	Badges    badgesView
+	Tokens    []ci.ProjectToken
+	Made      string // a token that was made just now
+	Scopes    any
 	Switches  []settingSwitch
 }
 
@@ -130,8 +134,10 @@ func (s *site) changeSettings(w http.ResponseWriter, r *http.Request) error {
 		b.notice = n
 		return s.showSettings(w, r, n.Problem.Code, b, at)
 	}
-	if word == "" { // nothing was to be done but to show the form again
-		b.notice = notice{Form: r.PostForm}
+	if word == "" { // what comes of it is on the answer itself
+		if b.Made == "" {
+			b.notice = notice{Form: r.PostForm}
+		}
 		return s.showSettings(w, r, http.StatusOK, b, at)
 	}
 	if query != "" {

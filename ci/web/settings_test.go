@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http/httptest"
 	"net/url"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -198,6 +199,33 @@ func TestSettings_Webhooks(t *testing.T) {
 	require.Equal(t, 404, res.StatusCode)
 }
 
+// A token is shown once, on the answer to the form that made it, and is in no
+// address.
+func TestTokens(t *testing.T) {
+	w := newWorld(t, flow(build("a")))
+	furnish(w)
+	w.as("ada")
+	for path, token := range map[string]string{"/settings/tokens" + shop: "rondo_project_0123456789abcdef", "/account": "rondo_own_0123456789abcdef"} {
+		code, _, body := sends(t, w, path, "do", "create", "label", " a robot ", "scope", "status")
+		require.Equal(t, 200, code)
+		require.Contains(t, body, token)
+		require.Contains(t, body, "<b><bdi>a robot</bdi></b>")
+		_, body = get(t, w.handler(), path)
+		require.NotContains(t, body, token)
+		code, _, body = sends(t, w, path, "do", "create", "label", " ")
+		require.Equal(t, 400, code)
+		require.Contains(t, body, "say in a few words what it is for")
+		id := regexp.MustCompile(`name="id" value="([^"]+)"`).FindStringSubmatch(body)[1]
+		code, to, _ := sends(t, w, path, "do", "delete", "id", id)
+		require.Equal(t, 303, code)
+		_, body = get(t, w.handler(), to)
+		require.Contains(t, body, "The token is deleted.")
+		require.NotContains(t, body, "a robot")
+		code, _, _ = sends(t, w, path, "do", "explode")
+		require.Equal(t, 404, code)
+	}
+}
+
 func TestContexts(t *testing.T) {
 	w := newWorld(t, flow(build("a")))
 	kept, values, _ := furnish(w)
@@ -286,13 +314,13 @@ func TestChapters_Absent(t *testing.T) {
 	job := web.JobPath(w.project, w.job(flows[0].ID, "a").Number)
 	for path, what := range map[string]string{
 		"/settings/advanced": "project settings", "/settings/variables": "variables of projects", "/settings/keys": "SSH keys",
-		"/settings/schedules": "schedules", "/settings/webhooks": "webhooks", "/settings/badges": "status badges", "/insights": "insights",
+		"/settings/schedules": "schedules", "/settings/webhooks": "webhooks", "/settings/badges": "status badges", "/insights": "insights", "/settings/tokens": "tokens of projects",
 	} {
 		res, body := get(t, w.handler(), path+shop)
 		require.Equal(t, 404, res.StatusCode, path)
 		require.Contains(t, body, "This installation has no "+what, path)
 	}
-	for _, path := range []string{"/queue", "/nodes", "/contexts/x", job + "/test?name=x"} {
+	for _, path := range []string{"/queue", "/nodes", "/contexts/x", "/account", job + "/test?name=x"} {
 		res, body := get(t, w.handler(), path)
 		require.Equal(t, 404, res.StatusCode, path)
 		require.Contains(t, body, "This installation has no", path)

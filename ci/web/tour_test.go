@@ -53,6 +53,8 @@ func tour(w *world) []stop {
 	h.sent[hook.ID] = append(h.sent[hook.ID],
 		ci.Delivery{ID: ci.NewID(), Event: "workflow-completed", State: "pending", Attempts: 3, Status: 503, Error: "503 Service Unavailable", Created: kept.Created, Tried: kept.Created, Next: night.Next},
 		ci.Delivery{ID: ci.NewID(), Event: "workflow-completed", State: "delivered", Attempts: 1, Status: 200, Created: kept.Created, Tried: kept.Created})
+	_, _, _ = w.cfg.Chapters.Tokens.CreateProjectToken(w.ctx, w.project.ID, ci.ScopeStatus, "badge in the README", by)
+	_, _ = w.cfg.Chapters.Account.Create(w.ctx, by, "command line on my laptop")
 	project, settings := web.ProjectPath(w.project), func(name string) string { return "/settings/" + name + shop }
 	empty := ci.Project{ID: ci.ProjectID(ci.NewID()), Slug: "gh/acme/new", Org: "acme", Repo: "new", DefaultBranch: "main", Followed: true}
 	require.NoError(w.t, w.db.PutProject(w.ctx, empty))
@@ -63,7 +65,7 @@ func tour(w *world) []stop {
 		{"job-failed", failed}, {"job-waits", waits}, {"tests", failed + "?tab=tests"}, {"artifacts", failed + "?tab=artifacts"}, {"no-tests", waits + "?tab=tests"},
 		{"lines", failed + "/view?step=3&line=30#L30"}, {"search", failed + "/search?q=cart"}, {"test", failed + "/test?class=shop%2Fcart&name=TestTotal%2Fcoupon"},
 		{"general", settings("advanced")}, {"variables", settings("variables") + "?done=variable"}, {"keys", settings("keys")},
-		{"schedules", settings("schedules") + "?edit=" + night.ID}, {"webhooks", settings("webhooks") + "?hook=" + hook.ID}, {"badges", settings("badges")},
+		{"schedules", settings("schedules") + "?edit=" + night.ID}, {"webhooks", settings("webhooks") + "?hook=" + hook.ID}, {"badges", settings("badges")}, {"tokens", settings("tokens")}, {"account", "/account"},
 		{"orgs", "/orgs"}, {"org", "/orgs/local/home"}, {"context", "/contexts/" + string(kept.ID)}, {"context-open", "/contexts/" + string(open.ID)},
 		{"queue", "/queue"}, {"nodes", "/nodes"}, {"insights", "/insights" + shop}, {"insights-workflow", "/insights" + shop + "?days=90&workflow=build-and-ship"},
 		{"problem", "/nothing"},
