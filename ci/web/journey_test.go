@@ -274,19 +274,25 @@ func TestBrowser_ScrollLines(t *testing.T) {
 	whole := `[...document.querySelectorAll(".l")].every((l, i, all) => i == 0 || Number(l.id.slice(1)) == Number(all[i-1].id.slice(1)) + 1) && document.querySelectorAll(".l").length <= 3000`
 	for _, to := range []int{51_500, 53_000, 55_000} {
 		for range 40 {
-			there, err := chromedp.Run(ctx, chromedp.Evaluate[bool](fmt.Sprintf(`scrollTo(0, document.documentElement.scrollHeight), !!document.getElementById("L%d")`, to)))
-			require.NoError(t, err)
-			if there {
-				break
-			}
-			before, err := chromedp.Run(ctx, chromedp.Evaluate[string](`document.querySelector("#lines").lastElementChild.id`))
+			before, err := chromedp.Run(ctx, chromedp.Evaluate[string](`(() => {
+				const id = document.querySelector("#lines").lastElementChild.id;
+				scrollTo(0, document.documentElement.scrollHeight);
+				return id;
+			})()`))
 			require.NoError(t, err)
 			p.sees(fmt.Sprintf(`document.querySelector("#lines").lastElementChild.id != %q || document.getElementById("L%d")`, before, to))
+			if there, _ := chromedp.Run(ctx, chromedp.Evaluate[bool](fmt.Sprintf(`!!document.getElementById("L%d")`, to))); there {
+				break
+			}
 		}
 		p.sees(fmt.Sprintf(`document.getElementById("L%d") && `+whole, to))
 	}
 	for range 60 {
-		before, err := chromedp.Run(ctx, chromedp.Evaluate[string](`scrollTo(0, 0), document.querySelector("#lines").firstElementChild.id`))
+		before, err := chromedp.Run(ctx, chromedp.Evaluate[string](`(() => {
+			const id = document.querySelector("#lines").firstElementChild.id;
+			scrollTo(0, 0);
+			return id;
+		})()`))
 		require.NoError(t, err)
 		p.sees(fmt.Sprintf(`document.querySelector("#lines").firstElementChild.id != %q`, before))
 		if there, _ := chromedp.Run(ctx, chromedp.Evaluate[bool](`!!document.getElementById("L50000")`)); there {
