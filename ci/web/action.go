@@ -31,7 +31,13 @@ func (s *site) actOnWorkflow(w http.ResponseWriter, r *http.Request) error {
 	if job == "" && (verb == "approve" || verb == "cancel-job" || verb == "rerun-job") {
 		return fmt.Errorf("%s: no job is named: %w", verb, ci.ErrInvalid)
 	}
-	var err error
+	wf, err := s.read.Workflow(ctx, id)
+	if err != nil {
+		return err
+	}
+	if _, err := s.mayChange(ctx, wf.Project); err != nil {
+		return err
+	}
 	switch verb {
 	case "approve":
 		err = s.conduct.Approve(ctx, id, job, by)
@@ -66,6 +72,9 @@ func (s *site) runAgain(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	if _, err := s.mayChange(r.Context(), p.Trigger.Project); err != nil {
+		return err
+	}
 	t := p.Trigger
 	t.Key, t.Source, t.Schedule, t.Scheduled, t.Planned, t.Actor = "", ci.SourceAPI, "", "", time.Time{}, actorOf(r)
 	if p, err = s.conduct.Trigger(r.Context(), t); err != nil {
@@ -81,6 +90,9 @@ func (s *site) runBranch(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	project, err := s.read.ProjectBySlug(r.Context(), r.PathValue("slug"))
+	if err == nil {
+		project, err = s.mayChange(r.Context(), project.ID)
+	}
 	if err != nil {
 		return err
 	}

@@ -23,6 +23,9 @@ type filesView struct {
 	Nodes bool // there is more than one node
 }
 
+// Sample is how a job stores artifacts.
+func (filesView) Sample() string { return "- store_artifacts:\n    path: coverage\n" }
+
 // A fileRow is an artifact on a page.
 type fileRow struct {
 	ci.File

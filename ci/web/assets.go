@@ -54,6 +54,9 @@ func (s *site) serveAsset(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	h := w.Header()
+	if name == "favicon.svg" { // browsers ask for it on the behalf of artifacts, too, which are foreign
+		h.Set("Cross-Origin-Resource-Policy", "cross-origin")
+	}
 	h.Set("Content-Type", a.kind)
 	h.Set("ETag", `"`+a.version+`"`)
 	h.Set("Cache-Control", "public, max-age=3600")

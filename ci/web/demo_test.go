@@ -106,6 +106,7 @@ func TestDemo(t *testing.T) {
 		t.Skip("RONDO_DEMO is not set: nobody wants to look")
 	}
 	w := newWorld(t, demoPlan())
+	furnish(w)
 	id := demo(w)
 	j := w.job(id, "test")
 	for i := range 2 {

@@ -26,7 +26,10 @@ type problem struct {
 // machinery is for the log only.
 func problemOf(err error) problem {
 	var big *http.MaxBytesError
+	var lacks absent
 	switch {
+	case errors.As(err, &lacks):
+		return problem{Code: http.StatusNotFound, Title: "Not in this installation", Text: said(lacks, nil) + " Whoever runs it can switch it on."}
 	case errors.As(err, &big):
 		return problem{Code: http.StatusRequestEntityTooLarge, Title: "Too large", Text: "The form is larger than this server takes."}
 	case errors.Is(err, ci.ErrNotFound):
@@ -49,7 +52,10 @@ func problemOf(err error) problem {
 
 // said returns the words of an error as a sentence, without the sentinel.
 func said(err, sentinel error) string {
-	text := strings.TrimSuffix(err.Error(), sentinel.Error())
+	text := err.Error()
+	if sentinel != nil {
+		text = strings.TrimSuffix(text, sentinel.Error())
+	}
 	text = strings.TrimRight(text, ": ")
 	if text == "" {
 		return ""

@@ -24,6 +24,12 @@ type Config struct {
 	// Retrigger runs a pipeline for the newest commit of a branch. nil shows no
 	// button for it.
 	Retrigger func(ctx context.Context, project ci.Project, branch string, by ci.Actor) (ci.Pipeline, error)
+	// Chapters are contexts, settings and what else people may change.
+	Chapters Chapters
+	// Queue is what waits and where it may run; the zero Queue has no pages.
+	Queue Queue
+	// Insights are figures about what has run; nil has no pages.
+	Insights Insights
 	// Watchers is how many live pages are served at the same time; more are
 	// answered with 503 and ask again later. 0 is 4096.
 	Watchers int
@@ -45,12 +51,15 @@ type site struct {
 	pages   map[string]*template.Template
 	assets  map[string]asset
 	slots   chan struct{} // one for each watcher
+	lines   *lineIndex
+	lookers chan struct{} // one for each output that is looked through
 }
 
 // New returns the handler of the pages, to be mounted at the root of an
 // installation; it may share the mux with others, since it serves /, /assets/,
-// /projects/, /pipelines/, /workflows/, /jobs/, /artifacts/ and /events. It is
-// safe for concurrent use.
+// /projects/, /pipelines/, /workflows/, /jobs/, /artifacts/, /settings/,
+// /insights/, /orgs/, /contexts/, /queue, /nodes, /account and /events. It is safe for
+// concurrent use.
 func New(conduct Conductor, read Reader, cfg Config) http.Handler {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
@@ -69,10 +78,14 @@ func New(conduct Conductor, read Reader, cfg Config) http.Handler {
 			return ci.Actor{Kind: ci.ActorUser, Login: "local"}, nil
 		}
 	}
+	if cfg.Chapters.May != nil {
+		read = guarded{read, cfg.Chapters.May}
+	}
 	s := &site{
 		conduct: conduct, read: read, cfg: cfg, log: cfg.Log,
 		hub:    newHub(conduct, read, cfg.Log),
 		assets: loadAssets(), slots: make(chan struct{}, cfg.Watchers),
+		lines: newLineIndex(), lookers: make(chan struct{}, maxLookers),
 	}
 	s.pages = loadPages(s.assets)
 	guard := http.NewCrossOriginProtection()
@@ -90,6 +103,8 @@ func (s *site) routes() *http.ServeMux {
 	for pattern, h := range map[string]func(http.ResponseWriter, *http.Request) error{
 		"GET /{$}":                                     s.home,
 		"GET /events":                                  s.events,
+		"GET /projects":                                s.projects,
+		"POST /projects":                               s.follow,
 		"GET /projects/{slug...}":                      s.project,
 		"POST /projects/{slug...}":                     s.runBranch,
 		"GET /pipelines/{pipeline}":                    s.pipeline,
@@ -98,9 +113,25 @@ func (s *site) routes() *http.ServeMux {
 		"POST /workflows/{workflow}/{verb}":            s.actOnWorkflow,
 		"GET /jobs/{rest...}":                          s.jobs,
 		"GET /artifacts/{verb}/{job}/{node}/{name...}": s.artifact,
-		"/": s.elsewhere,
+		"GET /orgs":                                    s.orgs,
+		"GET /orgs/{slug...}":                          s.org,
+		"POST /orgs/{slug...}":                         s.createContext,
+		"GET /account":                                 s.account,
+		"POST /account":                                s.changeAccount,
+		"GET /queue":                                   s.queue,
+		"GET /nodes":                                   s.nodes,
+		"GET /insights/{slug...}":                      s.insights,
+		"/":                                            s.elsewhere,
 	} {
-		mux.Handle(pattern, s.page(h))
+		mux.Handle(pattern, s.page(h, smallForm))
+	}
+	for pattern, h := range map[string]func(http.ResponseWriter, *http.Request) error{
+		"GET /settings/{section}/{slug...}":  s.settings,
+		"POST /settings/{section}/{slug...}": s.changeSettings,
+		"GET /contexts/{context}":            s.context,
+		"POST /contexts/{context}":           s.changeContext,
+	} {
+		mux.Handle(pattern, s.page(h, largeForm))
 	}
 	return mux
 }
@@ -108,14 +139,22 @@ func (s *site) routes() *http.ServeMux {
 // actorKey is where the asking actor stands in a request's context.
 type actorKey struct{}
 
-func actorOf(r *http.Request) ci.Actor {
-	a, _ := r.Context().Value(actorKey{}).(ci.Actor)
+func actorOf(r *http.Request) ci.Actor { return actorIn(r.Context()) }
+
+func actorIn(ctx context.Context) ci.Actor {
+	a, _ := ctx.Value(actorKey{}).(ci.Actor)
 	return a
 }
 
+// How many bytes a form may have: one of names, and one of keys and variables.
+const (
+	smallForm = 64 << 10
+	largeForm = 1 << 20
+)
+
 // page returns a handler that finds out who asks, calls h, and answers an
 // error with a page. It is the one place where asking is allowed.
-func (s *site) page(h func(http.ResponseWriter, *http.Request) error) http.Handler {
+func (s *site) page(h func(http.ResponseWriter, *http.Request) error, limit int64) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		actor, err := s.cfg.Authorize(r)
 		if err != nil {
@@ -123,7 +162,7 @@ func (s *site) page(h func(http.ResponseWriter, *http.Request) error) http.Handl
 			return
 		}
 		r = r.WithContext(context.WithValue(r.Context(), actorKey{}, actor))
-		r.Body = http.MaxBytesReader(w, r.Body, 64<<10)
+		r.Body = http.MaxBytesReader(w, r.Body, limit)
 		if err := h(w, r); err != nil {
 			s.fail(w, r, err)
 		}
@@ -136,6 +175,7 @@ func headers(next http.Handler) http.Handler {
 		h := w.Header()
 		h.Set("Content-Security-Policy", "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "+
 			"connect-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'")
+		h.Set("Permissions-Policy", "camera=(), geolocation=(), microphone=()")
 		h.Set("X-Content-Type-Options", "nosniff")
 		h.Set("X-Frame-Options", "DENY")
 		h.Set("Referrer-Policy", "no-referrer")

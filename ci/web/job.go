@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
+	"time"
 
 	"github.com/rondo-ci/rondo/ci"
 )
@@ -51,6 +52,14 @@ func (s *site) jobs(w http.ResponseWriter, r *http.Request) error {
 		return s.output(w, r, place)
 	case "events":
 		return s.jobEvents(w, r, place)
+	case "view":
+		return s.viewLog(w, r, place)
+	case "lines":
+		return s.moreLines(w, r, place)
+	case "search":
+		return s.searchLog(w, r, place)
+	case "test":
+		return s.testHistory(w, r, place)
 	}
 	return s.job(w, r, place)
 }
@@ -152,6 +161,8 @@ type jobBody struct {
 	State    ci.TaskState
 	Attempts []attempt // of the job, this one among them; empty for one
 	Wait     string    // why it waits
+	Since    time.Time // since when it does
+	Advice   *advice   // what to do about how it ended; nil is nothing
 	Reason   *ci.Reason
 	Tab      string // steps, tests or artifacts
 	Steps    []stepView
@@ -160,6 +171,13 @@ type jobBody struct {
 	CanRerun bool
 	Current  bool // it is the newest attempt
 }
+
+// JobPath is the address of the page, and Wanted what the field for a search
+// holds.
+func (b jobBody) JobPath() string { return b.Path }
+
+// Wanted is described above.
+func (jobBody) Wanted() string { return "" }
 
 // An attempt is one of the attempts of a job in its workflow.
 type attempt struct {
@@ -196,17 +214,15 @@ func (s *site) job(w http.ResponseWriter, r *http.Request, at jobPlace) error {
 	}
 	b.history(at)
 	s.fillWait(ctx, &b)
+	if b.Advice, err = s.advise(ctx, at); err != nil {
+		return err
+	}
 	if err := s.fillTab(ctx, &b, at, r.URL.Query()); err != nil {
 		return err
 	}
 	v := view{
 		Title: show(at.job.Name) + " · " + show(at.project.Slug) + " #" + itoa(at.job.Number), Status: at.job.Status, Body: b,
-		Crumbs: []crumb{
-			{show(at.project.Slug), ProjectPath(at.project)},
-			{"#" + itoa(b.Pipeline.Number), PipelinePath(b.Pipeline.ID)},
-			{show(at.workflow.Name), WorkflowPath(at.workflow.ID)},
-			{show(at.job.Name), ""},
-		},
+		Crumbs: s.jobCrumbs(at, b.Pipeline, crumb{show(at.job.Name), ""}),
 	}
 	switch {
 	case at.job.Status.Ended() && b.liveSteps() == 0:
@@ -221,6 +237,14 @@ func (s *site) job(w http.ResponseWriter, r *http.Request, at jobPlace) error {
 		v.Refresh = 3
 	}
 	return s.render(w, r, http.StatusOK, "job", v)
+}
+
+// jobCrumbs returns the way to a page of a job.
+func (s *site) jobCrumbs(at jobPlace, p ci.Pipeline, more ...crumb) []crumb {
+	return s.crumbs(at.project, append([]crumb{
+		{"#" + itoa(p.Number), PipelinePath(p.ID)},
+		{show(at.workflow.Name), WorkflowPath(at.workflow.ID)},
+	}, more...)...)
 }
 
 // history lists the hand-outs of the chosen task and the attempts of the job.
@@ -242,6 +266,7 @@ func (b *jobBody) history(at jobPlace) {
 
 // fillWait says why a job waits.
 func (s *site) fillWait(ctx context.Context, b *jobBody) {
+	b.Since = waitingSince(&b.Workflow, b.Job)
 	switch b.Job.Status {
 	case ci.Blocked:
 		b.Wait = waitsFor(&b.Workflow, b.Job)
@@ -256,7 +281,7 @@ func (s *site) fillTab(ctx context.Context, b *jobBody, at jobPlace, f url.Value
 	var err error
 	switch b.Tab {
 	case "tests":
-		b.Tests, err = s.tests(ctx, at.job.ID)
+		b.Tests, err = s.tests(ctx, at)
 	case "artifacts":
 		b.Files, err = s.files(ctx, at)
 	default:
@@ -265,7 +290,7 @@ func (s *site) fillTab(ctx context.Context, b *jobBody, at jobPlace, f url.Value
 			b.Steps, err = s.steps(ctx, at)
 		}
 		if err == nil && at.job.Status.Bad() {
-			b.Tests, err = s.tests(ctx, at.job.ID)
+			b.Tests, err = s.tests(ctx, at)
 		}
 	}
 	return err

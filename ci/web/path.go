@@ -24,6 +24,21 @@ func PipelinePath(id ci.PipelineID) string { return "/pipelines/" + url.PathEsca
 // WorkflowPath returns the path of a workflow's page.
 func WorkflowPath(id ci.WorkflowID) string { return "/workflows/" + url.PathEscape(string(id)) }
 
+// AccountPath is the path of the page where people find their own tokens.
+const AccountPath = "/account"
+
+// OrgPath returns the path of an organisation's page, by its slug.
+func OrgPath(org string) string { return "/orgs/" + escapeSlug(org) }
+
+// InsightsPath returns the path of the figures about a project.
+func InsightsPath(project ci.Project) string { return "/insights/" + escapeSlug(project.Slug) }
+
+func settingsPath(section string, project ci.Project) string {
+	return "/settings/" + section + "/" + escapeSlug(project.Slug)
+}
+
+func contextPath(id ci.ContextID) string { return "/contexts/" + url.PathEscape(string(id)) }
+
 // artifactPath returns the path of an artifact: get downloads it, open shows
 // it where that is safe.
 func artifactPath(verb string, job ci.JobID, node int, name string) string {
@@ -59,7 +74,7 @@ func splitJobPath(rest string) (slug string, number int64, verb string, ok bool)
 }
 
 // jobVerbs are the addresses below a job's page.
-var jobVerbs = map[string]bool{"log": true, "output": true, "events": true}
+var jobVerbs = map[string]bool{"log": true, "output": true, "events": true, "view": true, "lines": true, "search": true, "test": true}
 
 func cutLast(path string) (before, last string, found bool) {
 	i := strings.LastIndexByte(path, '/')

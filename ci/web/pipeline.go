@@ -67,7 +67,7 @@ func (s *site) pipeline(w http.ResponseWriter, r *http.Request) error {
 	}
 	v := view{
 		Title: show(project.Slug) + " #" + itoa(p.Number), Status: b.Status, Body: b,
-		Crumbs: []crumb{{show(project.Slug), ProjectPath(project)}, {"#" + itoa(p.Number), ""}},
+		Crumbs: s.crumbs(project, crumb{"#" + itoa(p.Number), ""}),
 	}
 	if b.Tab == "" && (!b.Status.Ended() || p.State == ci.PipelinePending) {
 		v.Live = live(seq, "pipeline", string(p.ID))

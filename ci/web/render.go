@@ -7,6 +7,7 @@ import (
 	"html/template"
 	"net/http"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/rondo-ci/rondo/ci"
@@ -26,14 +27,23 @@ type view struct {
 	// Refresh is after how many seconds the page is asked for again although
 	// no event came, since something on it changes without; 0 is never.
 	Refresh int
-	Body    any
+	// Tabs are the views of what the page belongs to.
+	Tabs []link
+	Body any
 
-	Site, Version, Actor string // set by render
+	Nav                  []link // set by render, like what follows
+	Site, Version, Actor string
 	Symbol               string
+	Account              bool // the actor has a page
 }
 
-// A crumb is a step of the way to the page.
-type crumb struct{ Text, Path string }
+// pageNames are the pages, each with the files that it needs besides its own.
+var pageNames = map[string][]string{
+	"home": nil, "project": nil, "projects": nil, "pipeline": nil, "workflow": nil, "job": nil, "problem": nil,
+	"view": nil, "search": nil, "test": {"chart"}, "account": {"tokens"}, "orgs": nil, "org": nil, "queue": nil, "nodes": nil, "insights": {"chart"},
+	"context":  {"variables"},
+	"settings": {"variables", "advanced", "keys", "schedules", "webhooks", "tokens", "badges"},
+}
 
 // loadPages parses the templates: each page with the layout around it.
 func loadPages(assets map[string]asset) map[string]*template.Template {
@@ -43,6 +53,14 @@ func loadPages(assets map[string]asset) map[string]*template.Template {
 		"project": ProjectPath, "pipeline": PipelinePath, "workflow": WorkflowPath, "job": JobPath,
 		"asset": func(name string) string { return "/assets/" + name + "?v=" + assets[name].version },
 		"add":   func(a, b int) int { return a + b },
+		"org":   OrgPath, "settings": settingsPath, "confirm": newConfirm, "sentence": sentence, "lower": strings.ToLower,
+		"percent": percent, "length": duration, "context": contextPath, "insights": InsightsPath,
+		"plural64": func(n int64, one, many string) string {
+			if n == 1 {
+				return "1 " + one
+			}
+			return grouped(n) + " " + many
+		},
 		"plural": func(n int, one, many string) string {
 			if n == 1 {
 				return "1 " + one
@@ -52,9 +70,12 @@ func loadPages(assets map[string]asset) map[string]*template.Template {
 	}
 	shared := template.Must(template.New("").Funcs(funcs).ParseFS(pageFiles, "pages/layout.html", "pages/shared.html"))
 	pages := make(map[string]*template.Template)
-	for _, name := range []string{"home", "project", "pipeline", "workflow", "job", "problem"} {
+	for name, more := range pageNames {
 		t := template.Must(shared.Clone())
-		pages[name] = template.Must(t.ParseFS(pageFiles, "pages/"+name+".html"))
+		for _, file := range append([]string{name}, more...) {
+			t = template.Must(t.ParseFS(pageFiles, "pages/"+file+".html"))
+		}
+		pages[name] = t
 	}
 	return pages
 }
@@ -62,6 +83,7 @@ func loadPages(assets map[string]asset) map[string]*template.Template {
 // render answers with a page. It is written only when it is whole, so an error
 // can still become a page of its own.
 func (s *site) render(w http.ResponseWriter, r *http.Request, code int, name string, v view) error {
+	v.Nav, v.Account = s.nav(r.URL.Path), s.cfg.Chapters.Account.List != nil
 	v.Site, v.Version, v.Actor = show(s.cfg.Title), show(s.cfg.Version), show(actorOf(r).Login)
 	if v.Status != "" {
 		v.Symbol = lookOf(v.Status).Symbol
@@ -89,6 +111,15 @@ func (s *site) fragment(page, name string, data any) (string, error) {
 		return "", fmt.Errorf("render %s: %w", name, err)
 	}
 	return b.String(), nil
+}
+
+// grouped returns a number with its thousands apart.
+func grouped(n int64) string {
+	text := strconv.FormatInt(n, 10)
+	for i := len(text) - 3; i > 0; i -= 3 {
+		text = text[:i] + " " + text[i:]
+	}
+	return text
 }
 
 // stamp returns a point in time as an element that says it in full; the script

@@ -20,8 +20,8 @@ type stepView struct {
 	// Orphan says that its task ended long ago and nobody told how it did.
 	Orphan bool
 	// Raw is the address of the whole output as text, Output that of ranges
-	// of it as HTML.
-	Raw, Output string
+	// of it as HTML, View that of the page with its lines.
+	Raw, Output, View string
 }
 
 // Clock returns how long the step took or has taken so far.
@@ -80,7 +80,7 @@ func (p jobPlace) stepView(step ci.Step) stepView {
 		"task": {string(p.task())}, "epoch": {itoa(p.epoch)}, "step": {strconv.Itoa(step.Index)},
 	}.Encode()
 	path := JobPath(p.project, p.job.Number)
-	v := stepView{Step: step, Raw: path + "/log?" + f, Output: path + "/output?" + f}
+	v := stepView{Step: step, Raw: path + "/log?" + f, Output: path + "/output?" + f, View: path + "/view?" + f}
 	v.Open = !step.Status.Ended() || step.Status.Bad()
 	v.Live = !step.Status.Ended()
 	v.Orphan = v.Live && p.state().Status.Ended() && time.Since(p.state().Stopped) > settled

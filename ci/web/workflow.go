@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/rondo-ci/rondo/ci"
 )
@@ -29,6 +30,8 @@ type jobRow struct {
 	ci.Job
 	Path string // of its page; "" when it has none
 	Why  string // it is in its status
+	// Since is since when it waits; zero is that it does not.
+	Since time.Time
 	// Workflow is that of the page, for the forms of the row.
 	Workflow ci.WorkflowID
 	CanRerun bool
@@ -70,11 +73,7 @@ func (s *site) workflow(w http.ResponseWriter, r *http.Request) error {
 	waiting := s.fillJobs(ctx, &b)
 	v := view{
 		Title: show(wf.Name) + " · " + show(b.Project.Slug) + " #" + itoa(b.Pipeline.Number), Status: wf.Status, Body: b,
-		Crumbs: []crumb{
-			{show(b.Project.Slug), ProjectPath(b.Project)},
-			{"#" + itoa(b.Pipeline.Number), PipelinePath(b.Pipeline.ID)},
-			{show(wf.Name), ""},
-		},
+		Crumbs: s.crumbs(b.Project, crumb{"#" + itoa(b.Pipeline.Number), PipelinePath(b.Pipeline.ID)}, crumb{show(wf.Name), ""}),
 	}
 	if !wf.Status.Ended() {
 		v.Live = live(seq, "workflow", string(wf.ID))
@@ -118,7 +117,7 @@ func (s *site) fillJobs(ctx context.Context, b *workflowBody) (waiting bool) {
 }
 
 func (s *site) jobRow(p ci.Project, wf *ci.Workflow, j ci.Job) jobRow {
-	row := jobRow{Job: j, Why: j.Reason, Workflow: wf.ID}
+	row := jobRow{Job: j, Why: j.Reason, Workflow: wf.ID, Since: waitingSince(wf, j)}
 	if j.Number > 0 {
 		row.Path = JobPath(p, j.Number)
 	}
@@ -142,18 +141,22 @@ func waitsFor(wf *ci.Workflow, j ci.Job) string {
 // explain returns why the first queued task of a job waits, or nil when there
 // is no telling.
 func (s *site) explain(ctx context.Context, j ci.Job) *ci.Reason {
+	for i, t := range j.Tasks {
+		if t.Status == ci.Queued {
+			return s.reason(ctx, j.ID.Task(i))
+		}
+	}
+	return nil
+}
+
+// reason returns why a task waits, or nil when there is no telling.
+func (s *site) reason(ctx context.Context, task ci.TaskID) *ci.Reason {
 	if s.cfg.Explain == nil {
 		return nil
 	}
-	for i, t := range j.Tasks {
-		if t.Status != ci.Queued {
-			continue
-		}
-		reason, err := s.cfg.Explain(ctx, j.ID.Task(i))
-		if err != nil {
-			return nil // it may have started meanwhile
-		}
-		return &reason
+	reason, err := s.cfg.Explain(ctx, task)
+	if err != nil {
+		return nil // it may have started meanwhile
 	}
-	return nil
+	return &reason
 }

@@ -134,7 +134,7 @@
   }
   function earlier(s, from) {
     const more = s.querySelector(".more"), a = more.querySelector(".earlier"), meta = more.querySelector(".meta");
-    more.hidden = from <= 0;
+    a.hidden = from <= 0;
     a.dataset.from = from;
     a.textContent = "Show earlier output";
     meta?.remove();
@@ -226,6 +226,98 @@
     if (n) beat = setInterval(() => { if (!document.hidden) refresh(); }, n * 1000);
   }
   pace(document.body);
+
+  // --- output by lines ---
+  // Only some thousand lines are on the page at a time; more come when the
+  // reader nears an end, and those far away go.
+  const viewer = document.getElementById("viewer");
+  if (viewer) {
+    const lines = document.getElementById("lines"), above = document.getElementById("above"), below = document.getElementById("below");
+    const many = 3000, portion = 500;
+    let loading = false;
+    const number = (row) => Number(row.querySelector(".ln").dataset.line);
+    const near = new IntersectionObserver((seen) => { for (const e of seen) if (e.isIntersecting) load(e.target === above); }, { rootMargin: "1500px" });
+    const keep = (row, change) => { // what the reader looks at stays where it is
+      const top = row.getBoundingClientRect().top;
+      change();
+      scrollBy(0, row.getBoundingClientRect().top - top);
+    };
+    async function load(up) {
+      if (loading) return;
+      const first = number(lines.firstElementChild), last = number(lines.lastElementChild);
+      const from = up ? Math.max(1, first - portion) : last + 1, n = up ? first - from : portion;
+      if (n < 1 || !up && last >= Number(viewer.dataset.total)) return;
+      loading = true;
+      try {
+        const answer = await fetch(viewer.dataset.more + "&from=" + from + "&n=" + n);
+        if (!answer.ok) throw new Error(String(answer.status));
+        const fresh = fromHTML(await answer.text());
+        viewer.dataset.total = answer.headers.get("Rondo-Log-Lines");
+        if (up && fresh.lastElementChild && number(fresh.lastElementChild) === first - 1) {
+          keep(lines.firstElementChild, () => lines.prepend(fresh));
+          while (lines.childElementCount > many) lines.lastElementChild.remove();
+        } else if (!up) {
+          lines.append(fresh);
+          const over = lines.childElementCount - many;
+          if (over > 0) keep(lines.lastElementChild, () => { for (let i = 0; i < over; i++) lines.firstElementChild.remove(); });
+        } else {
+          near.unobserve(above); // the lines are too long to be joined; the link leads there
+        }
+        edges();
+      } catch { /* the links lead there, too */ }
+      loading = false;
+      near.disconnect(); watch();
+    }
+    function edges() {
+      const first = number(lines.firstElementChild), last = number(lines.lastElementChild);
+      above.hidden = first <= 1;
+      below.hidden = last >= Number(viewer.dataset.total);
+      const go = (a, from) => { const u = new URL(a.href); u.searchParams.set("from", from); u.searchParams.delete("line"); a.href = u; };
+      go(above.querySelector("[rel=prev]"), Math.max(1, first - portion));
+      go(below.querySelector("[rel=next]"), last + 1);
+    }
+    function watch() { near.observe(above); near.observe(below); }
+    lines.addEventListener("click", (e) => {
+      const a = e.target.closest("a.ln");
+      if (!a || e.ctrlKey || e.metaKey || e.shiftKey) return;
+      e.preventDefault();
+      const u = new URL(location.href);
+      u.searchParams.delete("from");
+      u.searchParams.set("line", a.dataset.line);
+      u.hash = "L" + a.dataset.line;
+      history.replaceState(null, "", u);
+      for (const row of lines.querySelectorAll(".marked")) row.classList.remove("marked");
+      a.parentElement.classList.add("marked");
+    });
+    watch();
+  }
+
+  // --- small things ---
+  // What was done is said once: loading the page again does not say it anew.
+  if (new URLSearchParams(location.search).has("done")) {
+    const u = new URL(location.href);
+    u.searchParams.delete("done");
+    history.replaceState(null, "", u);
+  }
+  for (const b of document.querySelectorAll("[data-copy]")) b.hidden = !navigator.clipboard;
+  document.addEventListener("click", async (e) => {
+    const b = e.target.closest?.("[data-copy]");
+    if (b) {
+      try { await navigator.clipboard.writeText(b.previousElementSibling.textContent); b.textContent = "Copied"; } catch { b.textContent = "Not allowed"; }
+      setTimeout(() => { b.textContent = "Copy"; }, 2000);
+    }
+    for (const d of document.querySelectorAll(".confirm[open]")) if (!d.contains(e.target)) d.open = false;
+  });
+  document.addEventListener("keydown", (e) => {
+    if (e.key !== "Escape") return;
+    for (const d of document.querySelectorAll(".confirm[open]")) { d.open = false; d.querySelector("summary").focus(); }
+  });
+  // The hours of a timetable are of use only while no cron line is.
+  document.addEventListener("input", (e) => {
+    const when = e.target.closest?.(".when");
+    const mode = when?.previousElementSibling?.querySelector("[name=mode]");
+    if (mode) mode.checked = true;
+  });
 
   // A form that was sent is not sent twice.
   document.addEventListener("submit", (e) => {
