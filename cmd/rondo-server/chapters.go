@@ -49,6 +49,7 @@ func (in *installation) openChapters(ctx context.Context) error {
 	in.safe = secret.New(in.db, in.keeper, secret.Config{
 		Values:   secretValues,
 		Project:  in.db.Project,
+		Admin:    func(_ context.Context, _ string, of ci.Actor) (bool, error) { return of.Kind == ci.ActorUser, nil }, // there is one user
 		CodeHost: in.codeHostKey,
 	})
 	in.tokens = auth.NewTokens(in.db)

@@ -170,7 +170,7 @@ func (in *installation) handler() http.Handler {
 	mux.HandleFunc("GET /login", in.access.login)
 	api.New(in.engine.Server, in.db, in.logs, in.engine.Files, api.Config{
 		Log: in.log, URL: in.url, Auth: in.auth, Trigger: in.trigger, JobURL: in.jobURL, Chapters: in.apiChapters(),
-		Pages:     api.Pages{Project: web.ProjectPath, Pipeline: web.PipelinePath, Workflow: web.WorkflowPath},
+		Pages:     api.Pages{Project: web.ProjectPath, Pipeline: web.PipelinePath, Workflow: web.WorkflowPath, Account: web.AccountPath},
 		OutputKey: in.outputKey, Rate: in.rate,
 	}).Mount(mux)
 	mux.Handle("/graphql-unstable", graphql.New(in.compiler.registry, graphql.Config{
@@ -180,10 +180,7 @@ func (in *installation) handler() http.Handler {
 	mux.Handle("GET /app/", in.live)
 	mux.Handle("POST /pusher/auth", in.live)
 	mux.Handle("/api/v3/", runner.New(in.db, in.compiler.registry, runner.Config{Log: in.log, Auth: in.auth, Orgs: in.orgs}))
-	mux.Handle("/", web.New(in.engine.Server, in.db, web.Config{
-		Logs: in.logs, Artifacts: in.engine.Files, Explain: in.engine.Scheduler.Explain,
-		Authorize: in.access.page, Retrigger: in.retrigger, Log: in.log, Version: version,
-	}))
+	mux.Handle("/", in.pages())
 	return mux
 }
 
