@@ -55,6 +55,17 @@ type orgBody struct {
 	Contexts    []ci.Context
 }
 
+// CLI is the organisation as the official command line names it; "" for a code
+// host that it does not know.
+func (b orgBody) CLI() string {
+	host, name, _ := strings.Cut(b.Slug, "/")
+	long := map[string]string{"gh": "github ", "bb": "bitbucket "}[host]
+	if long == "" {
+		return ""
+	}
+	return long + name
+}
+
 // org serves an organisation: its projects and contexts.
 func (s *site) org(w http.ResponseWriter, r *http.Request) error {
 	return s.showOrg(w, r, http.StatusOK, noticeOf(r))

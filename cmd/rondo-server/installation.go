@@ -10,6 +10,7 @@ import (
 	"net/netip"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 	"time"
 
@@ -187,6 +188,9 @@ func (in *installation) handler() http.Handler {
 // auth says who sends a token: the owner, by the token of the installation or
 // one of their own.
 func (in *installation) auth(r *http.Request, token string) (ci.Actor, error) {
+	if token == "" && r.Method == http.MethodGet && strings.HasPrefix(r.URL.Path, "/status-badge/") && r.Header.Get("Sec-Fetch-Site") == "same-origin" {
+		return in.access.page(r) // a badge on one of our own pages
+	}
 	by, err := in.access.api(r, token)
 	if !errors.Is(err, ci.ErrDenied) {
 		return by, err
