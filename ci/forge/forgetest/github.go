@@ -21,9 +21,9 @@ const Token = "ghp_token_of_rondo_in_a_test"
 // All methods are safe for concurrent use. Repositories can be cloned from
 // URL/owner/name.git, or from [Repo.Dir].
 type GitHub struct {
-	t      testing.TB
-	server *httptest.Server
-	mux    *http.ServeMux
+	t   testing.TB
+	url string
+	mux *http.ServeMux
 
 	mu     sync.Mutex
 	ids    int64
@@ -55,21 +55,28 @@ type Fault struct {
 
 // NewGitHub starts a fake that ends with the test.
 func NewGitHub(t testing.TB) *GitHub {
+	g := Unplugged(t)
+	server := httptest.NewServer(g)
+	t.Cleanup(server.Close)
+	g.url = server.URL
+	return g
+}
+
+// Unplugged makes a fake that is reached by [GitHub.Transport] only, for tests
+// with a clock of their own (testing/synctest).
+func Unplugged(t testing.TB) *GitHub {
 	g := &GitHub{
-		t: t, mux: http.NewServeMux(), ids: 1000, repos: map[int64]*Repo{}, names: map[string]int64{},
+		t: t, url: "https://ghe.example.com", mux: http.NewServeMux(), ids: 1000, repos: map[int64]*Repo{}, names: map[string]int64{},
 		tokens: map[string]user{Token: {"rondo", "admin:repo_hook, repo", "admin"}}, send: http.DefaultTransport,
 	}
 	g.routes()
-	g.server = httptest.NewServer(g)
-	t.Cleanup(g.server.Close)
 	return g
 }
 
 // URL returns the address that people would use.
-func (g *GitHub) URL() string { return g.server.URL }
+func (g *GitHub) URL() string { return g.url }
 
-// Transport answers requests to the fake without a network, for tests with a
-// clock of their own.
+// Transport answers requests to the fake without a network.
 func (g *GitHub) Transport() http.RoundTripper {
 	return roundTrip(func(r *http.Request) (*http.Response, error) {
 		if err := r.Context().Err(); err != nil {
@@ -212,7 +219,7 @@ func (g *GitHub) id() int64 {
 // Repo returns the repository of that full name, and makes it, public and with
 // one commit on main, if it is new.
 func (g *GitHub) Repo(name string) *Repo {
-	if r := g.find(name); r != nil {
+	if r := g.find(name); r != nil && strings.EqualFold(r.FullName(), name) {
 		return r
 	}
 	dir := filepath.Join(g.t.TempDir(), filepath.Base(name)+".git")

@@ -58,6 +58,7 @@ type outcome struct {
 	pipeline ci.PipelineID
 	text     string
 	changes  []ci.DocChange
+	tend     bool // the repository is to be looked after
 }
 
 // accept acts on a delivery, once.
@@ -95,6 +96,9 @@ func (h *Host) accept(ctx context.Context, d delivery) reply {
 			return old // the same at the same time
 		}
 		return h.fault(d.event+" of "+f.project.Slug, err)
+	}
+	if out.tend {
+		poke(h.stale)
 	}
 	return reply{status: http.StatusOK, Message: out.text, Pipeline: out.pipeline}
 }

@@ -163,8 +163,7 @@ func changed(ctx context.Context, h *Host, f followed, _ *payload) (outcome, err
 		return outcome{}, err
 	}
 	l.Stale = true
-	poke(h.stale)
-	return outcome{text: "noted", changes: []ci.DocChange{l.change(doc, time.Now())}}, nil
+	return outcome{text: "noted", tend: true, changes: []ci.DocChange{l.change(doc, time.Now())}}, nil
 }
 
 const zeroHash = "0000000000000000000000000000000000000000"

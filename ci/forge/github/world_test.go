@@ -46,7 +46,7 @@ type world struct {
 // newWorld makes one. change may alter the configuration.
 func newWorld(t testing.TB, change func(*github.Config)) *world {
 	w := &world{
-		t: t, db: memdb.New(), fake: forgetest.NewGitHub(t), log: &bytes.Buffer{},
+		t: t, db: memdb.New(), fake: forgetest.Unplugged(t), log: &bytes.Buffer{},
 		keys: map[ci.ProjectID]ci.SSHKey{}, secrets: map[ci.ProjectID][]string{"": {secret}},
 	}
 	server := ci.New(w.db, nil, ci.Config{})
