@@ -218,7 +218,11 @@ func (h *Host) sendOne(ctx context.Context, d ci.Doc) error {
 	}
 	old := time.Since(m.Since) > giveUp
 	full := m.Sent >= maxStatuses || m.State == "pending" && m.Sent >= maxStatuses-2 // leave room for the outcome
-	if isNotFound(err) || m.Told && !m.Doubt || !m.Told && (old || full) {
+	if err == nil && full && !m.Told && !old { // unsaid, but the count has to stay
+		m.Told, m.Doubt = true, false
+		return h.write(ctx, m.change(d, m.Since.Add(forget)))
+	}
+	if isNotFound(err) || m.Told && !m.Doubt || !m.Told && old {
 		if !m.Told {
 			h.log.Warn("commit status given up", "project", m.Project, "context", m.Context, "tries", m.Tries)
 		}
