@@ -2,6 +2,7 @@ package github
 
 import (
 	"context"
+	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/json"
 	"fmt"
@@ -33,6 +34,7 @@ type delivery struct {
 	body   []byte
 	owner  ci.ProjectID // whose secret signed it; "" is the installation's
 	signed bool         // it came through the door, not by our own asking
+	sent   time.Time    // when it was first sent, if that is long ago; zero is now
 }
 
 // sum returns the hash of the content. The name of the event is not signed and
@@ -50,6 +52,7 @@ type followed struct {
 	id      string // of the repository
 	link    link
 	project ci.Project
+	sent    time.Time // of the event, zero is now
 }
 
 // An outcome is what an event comes to: a pipeline, or none and why, and what
@@ -142,7 +145,7 @@ func (h *Host) followed(ctx context.Context, d delivery, p *payload) (followed, 
 	if p.Repository == nil || p.Repository.ID <= 0 {
 		return followed{}, reply{status: http.StatusBadRequest, Message: "body: it names no repository"}
 	}
-	f := followed{id: strconv.FormatInt(p.Repository.ID, 10)}
+	f := followed{id: strconv.FormatInt(p.Repository.ID, 10), sent: d.sent}
 	l, _, err := h.link(ctx, f.id)
 	if isNotFound(err) {
 		return f, unknown
@@ -179,8 +182,9 @@ func (h *Host) followed(ctx context.Context, d delivery, p *payload) (followed, 
 // installation, as they are when Secrets makes no difference.
 func (h *Host) sharesSecret(ctx context.Context, own []string) bool {
 	all, err := h.secrets(ctx, "")
-	return err == nil && len(all) > 0 && hmacKey(all[0]) == hmacKey(own[0])
+	if err != nil || len(all) == 0 {
+		return false
+	}
+	a, b := sha256.Sum256([]byte(all[0])), sha256.Sum256([]byte(own[0]))
+	return hmac.Equal(a[:], b[:])
 }
-
-// hmacKey returns a hash by which secrets are compared.
-func hmacKey(secret string) [sha256.Size]byte { return sha256.Sum256([]byte(secret)) }

@@ -52,17 +52,29 @@ func pushed(ctx context.Context, h *Host, f followed, p *payload) (outcome, erro
 	case !isHash(after):
 		return outcome{}, fmt.Errorf("head_commit: its id is no hash: %w", ci.ErrInvalid)
 	}
-	out := outcome{changes: []ci.DocChange{keepHead(f.id, p.Ref, after)}}
-	if p.HeadCommit.skipped() {
-		out.text = "the commit asks for no pipeline"
-		return out, nil
+	passed, err := h.overtaken(ctx, f, p.Ref)
+	if err != nil {
+		return outcome{}, err
+	}
+	var out outcome
+	if !passed {
+		out.changes = []ci.DocChange{keepHead(f.id, p.Ref, after, f.sent)}
 	}
 	t := p.HeadCommit.trigger(f.project.ID, p.Ref)
 	t.Actor = p.actor()
 	if isHash(p.Before) {
 		t.Base = p.Before
 	}
-	var err error
+	switch {
+	case p.HeadCommit.skipped():
+		out.text = "the commit asks for no pipeline"
+		return out, nil
+	case passed && f.project.AutoCancel && t.Tag == "" && t.Branch != f.project.DefaultBranch:
+		// The newer pipeline would have ended this one; made now, it would end
+		// the newer one.
+		out.text = "a newer push to the branch came first, and the project cancels older ones"
+		return out, nil
+	}
 	if t.PullRequests, err = h.openPulls(ctx, f.id, t.Branch); err != nil {
 		return outcome{}, err
 	}
@@ -168,9 +180,24 @@ func changed(ctx context.Context, h *Host, f followed, _ *payload) (outcome, err
 
 const zeroHash = "0000000000000000000000000000000000000000"
 
-// keepHead remembers what a reference stands for.
-func keepHead(repo, ref, hash string) ci.DocChange {
-	return ci.DocChange{Doc: ci.Doc{Kind: kindHead, ID: repo + " " + ref, Scope: repo, Name: ref, Body: []byte(`"` + hash + `"`), Version: ci.AnyVersion}}
+// keepHead remembers what a reference stands for since a time; zero is now.
+func keepHead(repo, ref, hash string, since time.Time) ci.DocChange {
+	return ci.DocChange{Doc: ci.Doc{
+		Kind: kindHead, ID: repo + " " + ref, Scope: repo, Name: ref, Body: []byte(`"` + hash + `"`), Version: ci.AnyVersion, Updated: since,
+	}}
+}
+
+// overtaken reports whether something newer than the event is known of the
+// reference, which is so only for one that was missed and found again.
+func (h *Host) overtaken(ctx context.Context, f followed, ref string) (bool, error) {
+	if f.sent.IsZero() {
+		return false, nil
+	}
+	d, err := h.records.Doc(ctx, kindHead, f.id+" "+ref)
+	if err != nil {
+		return false, ignoreMissing(err)
+	}
+	return d.Updated.After(f.sent), nil
 }
 
 func forgetHead(repo, ref string) ci.DocChange {

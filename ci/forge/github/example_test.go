@@ -15,10 +15,12 @@ func Example() {
 	db := memdb.New()
 	server := ci.New(db, nil, ci.Config{})
 	host, err := github.New(db, github.Config{
-		URL:     "https://ghe.example.com",
-		Server:  "https://ci.example.com",
-		Token:   func(context.Context) (string, error) { return "a token", nil },
-		Secrets: func(context.Context, ci.ProjectID) ([]string, error) { return []string{"at least 32 bytes of randomness.."}, nil },
+		URL:    "https://ghe.example.com",
+		Server: "https://ci.example.com",
+		Token:  func(context.Context) (string, error) { return "a token", nil },
+		Secrets: func(context.Context, ci.ProjectID) ([]string, error) {
+			return []string{"at least 32 bytes of randomness.."}, nil
+		},
 		Trigger: server.Trigger,
 		Events:  server.Follow,
 	})

@@ -254,6 +254,9 @@ func (h *Host) leave(ctx context.Context, l *link, doc *ci.Doc) error {
 			return err
 		}
 	}
+	if err := h.forgetBase(ctx, doc.ID); err != nil {
+		return err
+	}
 	_, err := h.records.WriteDocs(ctx, ci.DocChange{Doc: *doc, Delete: true})
 	return err
 }

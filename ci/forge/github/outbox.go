@@ -218,7 +218,7 @@ func (h *Host) sendOne(ctx context.Context, d ci.Doc) error {
 	}
 	old := time.Since(m.Since) > giveUp
 	full := m.Sent >= maxStatuses || m.State == "pending" && m.Sent >= maxStatuses-2 // leave room for the outcome
-	if err == nil && full && !m.Told && !old { // unsaid, but the count has to stay
+	if err == nil && full && !m.Told && !old {                                       // unsaid, but the count has to stay
 		m.Told, m.Doubt = true, false
 		return h.write(ctx, m.change(d, m.Since.Add(forget)))
 	}

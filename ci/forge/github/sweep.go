@@ -138,7 +138,9 @@ func (h *Host) recover(ctx context.Context, l link, d *gh.HookDelivery) error {
 	if full.GetGUID() != d.GetGUID() || full.Request == nil || full.Request.RawPayload == nil {
 		return nil // its content is gone; the heads still tell
 	}
-	answer := h.accept(ctx, delivery{guid: d.GetGUID(), event: d.GetEvent(), owner: l.Project, body: *full.Request.RawPayload})
+	answer := h.accept(ctx, delivery{
+		guid: d.GetGUID(), event: d.GetEvent(), owner: l.Project, body: *full.Request.RawPayload, sent: d.GetDeliveredAt().Time,
+	})
 	if answer.status >= http.StatusInternalServerError {
 		return fmt.Errorf("delivery %s: %s", d.GetGUID(), answer.Message)
 	}
@@ -166,15 +168,30 @@ func (h *Host) restore(ctx context.Context, id string, cause error) error {
 }
 
 // base writes down what the references stand for when a repository is new here,
-// so that [Host.reconcile] does not take old branches for news.
+// so that [Host.reconcile] does not take old branches for news, and which pull
+// requests are open.
 func (h *Host) base(ctx context.Context, l *link, id string) error {
 	refs, err := h.repo(*l, ci.Project{}).Refs(ctx)
 	if err != nil {
 		return err
 	}
 	var changes []ci.DocChange
+	err = pages(func(page gh.ListOptions) (*gh.Response, error) {
+		list, resp, err := h.api.PullRequests.List(ctx, l.Owner, l.Name, &gh.PullRequestListOptions{State: "open", ListOptions: page})
+		for _, p := range list {
+			branch := p.GetHead().GetRef()
+			if p.GetHead().GetRepo().GetID() != p.GetBase().GetRepo().GetID() {
+				branch = fmt.Sprintf("pull/%d", p.GetNumber())
+			}
+			changes = append(changes, keepPull(id, branch, p.GetNumber(), h.pullURL(l.Owner, l.Name, p.GetNumber()), true))
+		}
+		return resp, err
+	})
+	if err != nil {
+		return err
+	}
 	for ref, hash := range refs {
-		c := keepHead(id, ref, hash)
+		c := keepHead(id, ref, hash, time.Time{})
 		c.Doc.Version = 0 // a push that came meanwhile knows better
 		if _, err := h.records.Doc(ctx, kindHead, c.Doc.ID); isNotFound(err) {
 			changes = append(changes, c)
@@ -188,6 +205,25 @@ func (h *Host) base(ctx context.Context, l *link, id string) error {
 		}
 	}
 	l.Base = true
+	return nil
+}
+
+// forgetBase removes what was written down about a repository.
+func (h *Host) forgetBase(ctx context.Context, id string) error {
+	var changes []ci.DocChange
+	for _, kind := range []string{kindHead, kindPull} { // both begin their IDs with that of the repository
+		for d, err := range h.records.Docs(ctx, ci.DocQuery{Kind: kind, AllScopes: true, After: id + " ", Before: id + "!"}) {
+			if err != nil {
+				return err
+			}
+			changes = append(changes, ci.DocChange{Doc: ci.Doc{Kind: kind, ID: d.ID, Version: ci.AnyVersion}, Delete: true})
+		}
+	}
+	for part := range slices.Chunk(changes, 500) {
+		if _, err := h.records.WriteDocs(ctx, part...); err != nil {
+			return err
+		}
+	}
 	return nil
 }
 

@@ -177,3 +177,68 @@ func TestTidy(t *testing.T) {
 		require.Zero(t, count())
 	})
 }
+
+// TestP3_OvertakenPush: a push that is found after a newer one of its branch is
+// built too, unless the newer pipeline would have ended it: then it must not
+// end the newer one.
+func TestP3_OvertakenPush(t *testing.T) {
+	for _, cancels := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			w := newWorld(t, nil)
+			r, p := w.follow("acme/shop")
+			w.set(p, ci.Settings{AutoCancel: cancels})
+			w.off(true)
+			r.Push("main", "one", nil)
+			r.Push("side", "two", nil)
+			time.Sleep(time.Minute)
+			r.Push("twice", "three", nil)
+			r.Push("twice", "four", nil)
+			time.Sleep(time.Minute)
+			w.off(false)
+			r.Push("main", "five", nil)
+			newest := r.Push("side", "six", nil)
+			defer w.run()()
+			settle()
+			var got []string
+			for _, p := range w.pipelines() {
+				got = append(got, p.Subject)
+			}
+			want := []string{"five", "six", "one", "two", "three", "four"}
+			if cancels {
+				want = []string{"five", "six", "one", "three", "four"}
+			}
+			require.Equal(t, want, got)
+			d, err := w.db.Doc(t.Context(), "github-head", p.RepoID+" refs/heads/side")
+			require.NoError(t, err)
+			require.Equal(t, `"`+newest+`"`, string(d.Body), "what is known never goes back")
+		})
+	}
+}
+
+// TestFollowAgain: what was pushed while nobody followed is no missed push.
+func TestFollowAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, nil)
+		r, _ := w.follow("acme/shop")
+		r.OpenPull(r, "main", "open before")
+		defer w.run()()
+		settle()
+		_, err := w.host.Follow(t.Context(), "gh/acme/shop", false, ci.Actor{})
+		require.NoError(t, err)
+		for _, kind := range []string{"github-head", "github-pull", "github-repository"} {
+			for d, err := range w.db.Docs(t.Context(), ci.DocQuery{Kind: kind, AllScopes: true}) {
+				t.Error(d.ID, err)
+			}
+		}
+		r.Push("main", "unheard", nil)
+		w.follow("acme/shop")
+		settle()
+		r.RemoveHooks() // makes it compare the heads
+		time.Sleep(time.Hour)
+		synctest.Wait()
+		require.Empty(t, w.pipelines())
+		r.Push("main", "heard", nil)
+		require.Len(t, w.pipelines(), 1)
+		require.Len(t, w.pipelines()[0].PullRequests, 1, "the pull request was open before")
+	})
+}
