@@ -184,12 +184,11 @@ func (m *message) change(d ci.Doc, due time.Time) *ci.DocChange {
 func (h *Host) send(ctx context.Context) (time.Duration, error) {
 	const pause = 5 * time.Second
 	for {
-		n := 0
-		for d, err := range h.records.DueDocs(ctx, kindStatus, time.Now(), batch) {
-			if err != nil {
-				return pause, err
-			}
-			n++
+		due, err := collect(h.records.DueDocs(ctx, kindStatus, time.Now(), batch))
+		if err != nil {
+			return pause, err
+		}
+		for _, d := range due {
 			err := h.sendOne(ctx, d)
 			var limit *LimitError
 			switch {
@@ -199,7 +198,7 @@ func (h *Host) send(ctx context.Context) (time.Duration, error) {
 				return pause, err
 			}
 		}
-		if n < batch || ctx.Err() != nil {
+		if len(due) < batch || ctx.Err() != nil {
 			return pause, ctx.Err()
 		}
 	}

@@ -3,6 +3,7 @@ package github
 import (
 	"context"
 	"errors"
+	"iter"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -81,23 +82,44 @@ func wait(ctx context.Context, wake <-chan struct{}, pause time.Duration) error 
 func (h *Host) tend(ctx context.Context) (time.Duration, error) {
 	const pause = 30 * time.Second
 	var errs []error
-	for d, err := range h.records.DueDocs(ctx, kindRepository, time.Now(), batch) {
-		if err != nil {
-			return pause, err
-		}
+	due, err := collect(h.records.DueDocs(ctx, kindRepository, time.Now(), batch))
+	if err != nil {
+		return pause, err
+	}
+	for _, d := range due {
 		if err := h.tendOne(ctx, d.ID); err != nil {
 			errs = append(errs, err)
 		}
 	}
+	var old []ci.DocChange
 	for d, err := range h.records.DueDocs(ctx, kindDelivery, time.Now(), 500) {
 		if err != nil {
 			return pause, err
 		}
-		if _, err := h.records.WriteDocs(ctx, ci.DocChange{Doc: d, Delete: true}); err != nil && !isConflict(err) {
+		old = append(old, ci.DocChange{Doc: ci.Doc{Kind: d.Kind, ID: d.ID, Version: ci.AnyVersion}, Delete: true})
+	}
+	if len(old) > 0 {
+		if _, err := h.records.WriteDocs(ctx, old...); err != nil {
 			return pause, err
 		}
 	}
+	if len(due) == batch || len(old) == 500 {
+		poke(h.stale) // there is more
+	}
 	return pause, errors.Join(errs...)
+}
+
+// collect reads a sequence to its end, so that the database is not kept waiting
+// while the code host is asked.
+func collect(seq iter.Seq2[ci.Doc, error]) ([]ci.Doc, error) {
+	var all []ci.Doc
+	for d, err := range seq {
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, d)
+	}
+	return all, nil
 }
 
 // tendOne does what is due for one repository.

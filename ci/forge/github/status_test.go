@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -162,11 +163,14 @@ func TestP26_StatusesEndRight(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			w := newWorld(t, nil)
 			r, _ := w.follow("acme/shop")
-			chance := rand.New(rand.NewPCG(seed, 26))
+			chance, pace := rand.New(rand.NewPCG(seed, 26)), rand.New(rand.NewPCG(seed, 62))
+			var mu sync.Mutex // guards chance, limited and early
 			end := time.Now().Add(23 * time.Hour)
 			var limited time.Time
 			early := 0
 			w.fake.SetFault(func(req *http.Request) forgetest.Fault {
+				mu.Lock()
+				defer mu.Unlock()
 				now := time.Now()
 				if !strings.Contains(req.URL.Path, "/statuses") || now.After(end) {
 					return forgetest.Fault{}
@@ -192,14 +196,16 @@ func TestP26_StatusesEndRight(t *testing.T) {
 				sha, id := w.begin(r, fmt.Sprint("commit ", i))
 				shas = append(shas, sha)
 				wid := w.plan(id)
-				time.Sleep(time.Duration(chance.IntN(3600)) * time.Second)
+				time.Sleep(time.Duration(pace.IntN(3600)) * time.Second)
 				w.report(wid, "build", ci.Running)
-				time.Sleep(time.Duration(chance.IntN(3600)) * time.Second)
+				time.Sleep(time.Duration(pace.IntN(3600)) * time.Second)
 				w.report(wid, "build", ci.Success)
 				if i%3 == 0 { // the server is killed now and then
 					stop()
 					w.reopen()
+					mu.Lock()
 					limited = time.Time{} // a new process has to be told again
+					mu.Unlock()
 					stop = w.run()
 				}
 			}

@@ -27,10 +27,11 @@ const (
 func (h *Host) sweep(ctx context.Context) (time.Duration, error) {
 	var errs []error
 	n := 0
-	for d, err := range h.records.Docs(ctx, ci.DocQuery{Kind: kindRepository, AllScopes: true}) {
-		if err != nil {
-			return sweepPause, err
-		}
+	all, err := collect(h.records.Docs(ctx, ci.DocQuery{Kind: kindRepository, AllScopes: true}))
+	if err != nil {
+		return sweepPause, err
+	}
+	for _, d := range all {
 		l, err := readLink(d)
 		if err != nil || l.State != linkThere {
 			continue
