@@ -85,25 +85,41 @@ func (h *Host) accept(ctx context.Context, d delivery) reply {
 	if old, done := h.repeated(ctx, d.guid, sum); done {
 		return old
 	}
-	out, err := act(ctx, h, f, &p)
-	if err != nil {
-		if isInvalid(err) {
-			return reply{status: http.StatusUnprocessableEntity, Message: err.Error()}
+	for try := 0; ; try++ {
+		out, err := act(ctx, h, f, &p)
+		if err == nil {
+			err = h.keep(ctx, d, sum, out)
 		}
-		return h.fault(d.event+" of "+f.project.Slug, err)
+		switch {
+		case err == nil:
+			return reply{status: http.StatusOK, Message: out.text, Pipeline: out.pipeline}
+		case isInvalid(err):
+			return reply{status: http.StatusUnprocessableEntity, Message: err.Error()}
+		case !isConflict(err) || try == 3:
+			return h.fault(d.event+" of "+f.project.Slug, err)
+		}
+		// Either this delivery came twice at once, or what it changes has been
+		// changed by another.
+		if old, done := h.repeated(ctx, d.guid, sum); done {
+			return old
+		}
 	}
-	body, _ := json.Marshal(outcomeKept{out.pipeline, d.event})
+}
+
+// keep writes down what a delivery came to, and with it that it was received.
+func (h *Host) keep(ctx context.Context, d delivery, sum string, out outcome) error {
+	body, err := json.Marshal(outcomeKept{out.pipeline, d.event})
+	if err != nil {
+		return err
+	}
 	doc := ci.Doc{Kind: kindDelivery, ID: d.guid, Name: sum, Body: body, Due: time.Now().Add(remember)}
 	if _, err := h.records.WriteDocs(ctx, append(out.changes, ci.DocChange{Doc: doc})...); err != nil {
-		if old, done := h.repeated(ctx, d.guid, sum); isConflict(err) && done {
-			return old // the same at the same time
-		}
-		return h.fault(d.event+" of "+f.project.Slug, err)
+		return err
 	}
 	if out.tend {
 		poke(h.stale)
 	}
-	return reply{status: http.StatusOK, Message: out.text, Pipeline: out.pipeline}
+	return nil
 }
 
 // askedFor begins the names of deliveries that have no hash.

@@ -222,7 +222,7 @@ func (h *Host) leave(ctx context.Context, l *link, doc *ci.Doc) error {
 		return refusal(err)
 	}
 	if l.Hook == 0 { // made, perhaps, but not written down
-		_ = pages(func(page gh.ListOptions) (*gh.Response, error) {
+		err := pages(func(page gh.ListOptions) (*gh.Response, error) {
 			hooks, resp, err := h.api.Repositories.ListHooks(ctx, l.Owner, l.Name, &page)
 			for _, k := range hooks {
 				if k.GetConfig().GetURL() == h.cfg.Server+HookPath {
@@ -231,26 +231,26 @@ func (h *Host) leave(ctx context.Context, l *link, doc *ci.Doc) error {
 			}
 			return resp, err
 		})
+		if ignoreMissing(err) != nil {
+			return err
+		}
 	}
 	if l.Hook != 0 {
 		if err := gone(h.api.Repositories.DeleteHook(ctx, l.Owner, l.Name, l.Hook)); err != nil {
 			return err
 		}
 	}
-	if l.Key == 0 && l.Public != "" {
-		id, err := h.findKey(ctx, l.Owner, l.Name, l.Public)
-		if err != nil && !isNotFound(err) {
-			return err
-		}
-		l.Key = id
-	}
-	if l.Key != 0 {
-		if err := gone(h.api.Repositories.DeleteKey(ctx, l.Owner, l.Name, l.Key)); err != nil {
+	if l.Public != "" {
+		if err := h.removeKey(ctx, l.Owner, l.Name, l.Public); err != nil {
 			return err
 		}
 	}
 	if l.Public != "" && h.cfg.KeepKey != nil {
-		if err := h.cfg.KeepKey(ctx, l.Project, ci.SSHKey{Host: h.sshHost()}); err != nil {
+		host, err := h.keyHost(ctx, l.Project)
+		if err == nil {
+			err = h.cfg.KeepKey(ctx, l.Project, ci.SSHKey{Host: host})
+		}
+		if err != nil {
 			return err
 		}
 	}

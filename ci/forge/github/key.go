@@ -33,7 +33,11 @@ func (h *Host) completeKey(ctx context.Context, l *link, doc *ci.Doc) error {
 			return err
 		}
 	}
-	key, public, err := newKey(h.sshHost())
+	host, err := h.keyHost(ctx, l.Project)
+	if err != nil {
+		return err
+	}
+	key, public, err := newKey(host)
 	if err != nil {
 		return err
 	}
@@ -44,50 +48,63 @@ func (h *Host) completeKey(ctx context.Context, l *link, doc *ci.Doc) error {
 	if err := h.save(ctx, l, doc, doc.Due); err != nil {
 		return err
 	}
-	l.Key, err = h.AddKey(ctx, l.Owner+"/"+l.Name, "Rondo", public, true)
+	l.Key, err = h.addKey(ctx, l.Owner, l.Name, public)
 	return err
 }
 
-// AddKey gives a public key, in the form of authorized_keys, access to a
-// repository ("owner/name") and returns the code host's ID of it. A key that is
-// there already is returned; one that another repository has is
-// [ci.ErrConflict], an organisation that allows no deploy keys [ci.ErrDenied].
-func (h *Host) AddKey(ctx context.Context, repo, title, public string, readOnly bool) (int64, error) {
-	owner, name, _ := strings.Cut(repo, "/")
+// AcceptKey makes the code host accept the public half of a deploy key of a
+// project, for reading, or no longer. Both may be done twice. A key that another
+// repository has is [ci.ErrConflict], an organisation that allows no deploy keys
+// [ci.ErrDenied]; so is a key of a user, which only that user could add there.
+func (h *Host) AcceptKey(ctx context.Context, id ci.ProjectID, k ci.Key, accept bool, by ci.Actor) error {
+	p, err := h.records.Project(ctx, id)
+	if err != nil {
+		return fmt.Errorf("key on the code host: %w", err)
+	}
+	switch {
+	case !accept && k.Kind == ci.KeyDeploy:
+		err = h.removeKey(ctx, p.Org, p.Repo, k.Public)
+	case accept && k.Kind == ci.KeyDeploy:
+		_, err = h.addKey(ctx, p.Org, p.Repo, k.Public)
+	case accept:
+		err = fmt.Errorf("%s has to add a key of their own on the code host; a deploy key needs nobody: %w", by, ci.ErrDenied)
+	}
+	if err != nil {
+		return fmt.Errorf("key of %s on the code host: %w", p.Slug, err)
+	}
+	return nil
+}
+
+// addKey adds a read-only deploy key and returns its ID there. One that is
+// there already is returned.
+func (h *Host) addKey(ctx context.Context, owner, name, public string) (int64, error) {
 	id, err := h.findKey(ctx, owner, name, public)
 	if !isNotFound(err) {
 		return id, err
 	}
+	title, readOnly := "Rondo", true
 	made, _, err := h.api.Repositories.CreateKey(ctx, owner, name, &gh.Key{Title: &title, Key: &public, ReadOnly: &readOnly})
-	if err != nil {
-		err = refusal(err)
-		switch text := err.Error(); {
-		case isInvalid(err) && strings.Contains(text, "in use"):
-			err = fmt.Errorf("the key is that of another repository: %s: %w", text, ci.ErrConflict)
-		case isInvalid(err):
-			err = fmt.Errorf("the organisation may allow no deploy keys (its settings say so): %s: %w", text, ci.ErrDenied)
-		}
-		return 0, fmt.Errorf("add key to %s: %w", repo, err)
+	if err == nil {
+		return made.GetID(), nil
 	}
-	return made.GetID(), nil
+	err = refusal(err)
+	switch text := err.Error(); {
+	case isInvalid(err) && strings.Contains(text, "in use"):
+		err = fmt.Errorf("the key is that of another repository: %s: %w", text, ci.ErrConflict)
+	case isInvalid(err):
+		err = fmt.Errorf("the organisation may allow no deploy keys (its settings say so): %s: %w", text, ci.ErrDenied)
+	}
+	return 0, err
 }
 
-// RemoveKey takes the access of a public key away again. One that is not there
-// is no error.
-func (h *Host) RemoveKey(ctx context.Context, repo, public string) error {
-	owner, name, _ := strings.Cut(repo, "/")
+// removeKey removes a deploy key. One that is not there is no error.
+func (h *Host) removeKey(ctx context.Context, owner, name, public string) error {
 	id, err := h.findKey(ctx, owner, name, public)
-	if isNotFound(err) {
-		return nil
-	}
 	if err == nil {
 		_, err = h.api.Repositories.DeleteKey(ctx, owner, name, id)
 		err = refusal(err)
 	}
-	if err != nil && !isNotFound(err) {
-		return fmt.Errorf("remove key from %s: %w", repo, err)
-	}
-	return nil
+	return ignoreMissing(err)
 }
 
 // findKey returns the ID of a deploy key by its public half.
@@ -114,13 +131,18 @@ func sameKey(a, b string) bool {
 	return len(x) >= 2 && len(y) >= 2 && x[0] == y[0] && x[1] == y[1]
 }
 
-// sshHost returns the host that git talks to over SSH.
-func (h *Host) sshHost() string {
-	u, err := url.Parse(h.web)
+// keyHost returns the host that git reaches a project at, for which its deploy
+// key is.
+func (h *Host) keyHost(ctx context.Context, id ci.ProjectID) (string, error) {
+	p, err := h.records.Project(ctx, id)
 	if err != nil {
-		return ""
+		return "", err
 	}
-	return u.Hostname()
+	if u, err := url.Parse(p.CloneURL); err == nil && u.Host != "" {
+		return u.Hostname(), nil
+	}
+	before, _, _ := strings.Cut(p.CloneURL, ":") // user@host:path
+	return before[strings.LastIndexByte(before, '@')+1:], nil
 }
 
 // newKey makes an Ed25519 key in the format of OpenSSH, without a passphrase:

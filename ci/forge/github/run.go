@@ -87,7 +87,10 @@ func (h *Host) tend(ctx context.Context) (time.Duration, error) {
 		return pause, err
 	}
 	for _, d := range due {
-		if err := h.tendOne(ctx, d.ID); err != nil {
+		err := h.tendOne(ctx, d.ID)
+		if isConflict(err) { // there is news of it
+			poke(h.stale)
+		} else if err != nil {
 			errs = append(errs, err)
 		}
 	}
