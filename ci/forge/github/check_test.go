@@ -5,6 +5,8 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
+	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -182,4 +184,33 @@ func TestErrors(t *testing.T) {
 	require.Len(t, other.Keys(), 2)
 	require.True(t, other.Keys()[1].ReadOnly)
 	require.False(t, strings.Contains(w.log.String(), w.keys[p.ID].Private))
+}
+
+// TestA124_HostThatLies: an answer of 200 is not believed for its status alone.
+func TestA124_HostThatLies(t *testing.T) {
+	w := newWorld(t, nil)
+	r, p := w.follow("acme/shop")
+	sha := r.Commit("main", "one", map[string]string{"a": "1"})
+	for _, c := range []struct{ kind, body string }{
+		{"text/html", "<html>Sign in</html>"}, {"application/json", "[]"}, {"application/json", "{}"}, {"application/json", "null"}, {"", ""},
+		{"application/json", strings.Repeat(" ", 33<<20)}, {"application/json", `{"id":1,"full_name":"../..","name":"..","owner":{"login":"x"},"permissions":{"admin":true}}`},
+	} {
+		lie := roundTrip(func(req *http.Request) (*http.Response, error) {
+			return &http.Response{StatusCode: 200, Header: http.Header{"Content-Type": {c.kind}, "Link": {`<https://x/?page=2>; rel="next"`}},
+				Body: io.NopCloser(strings.NewReader(c.body)), Request: req}, nil
+		})
+		cfg := w.cfg
+		cfg.Transport = lie
+		h, err := github.New(w.db, cfg)
+		require.NoError(t, err)
+		name := fmt.Sprintf("%s %.40q", c.kind, c.body)
+		_, err = h.Follow(t.Context(), "gh/acme/other", true, ci.Actor{})
+		require.Error(t, err, name)
+		_, err = h.Repo(p).File(t.Context(), sha, "a")
+		require.Error(t, err, name)
+		_, err = h.Repo(p).Trigger(t.Context(), "refs/heads/main")
+		require.Error(t, err, name)
+	}
+	_, err := w.db.ProjectBySlug(t.Context(), "gh/acme/other")
+	require.ErrorIs(t, err, ci.ErrNotFound)
 }

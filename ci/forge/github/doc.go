@@ -35,4 +35,8 @@
 //     "ci/circleci_enterprise: ..."; then set Config.Prefix to
 //     "ci/circleci_enterprise".
 //  7. Ask [Host.Check]: it says in words what is missing.
+//
+// To change the webhook secret, let Config.Secrets return the new one before the
+// old one and follow each project again, which gives the new one to its webhook;
+// then drop the old one. A token can be replaced at any time.
 package github

@@ -1,6 +1,7 @@
 package github
 
 import (
+	"bytes"
 	"context"
 	"crypto/hmac"
 	"crypto/sha256"
@@ -73,24 +74,15 @@ func (h *Host) receive(ctx context.Context, w http.ResponseWriter, r *http.Reque
 		h.warn("webhook refused", refused.Message)
 		return refused
 	}
-	size := r.ContentLength
-	if size > maxBody {
+	if r.ContentLength > maxBody {
 		return reply{status: http.StatusRequestEntityTooLarge, Message: "the body is too large"}
 	}
-	if size < 0 {
-		size = maxBody
-	}
-	if err := h.bodies.Acquire(ctx, size); err != nil {
-		return reply{status: http.StatusServiceUnavailable, Message: "too many large webhooks at once"}
-	}
-	defer h.bodies.Release(size)
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
-	if err != nil {
-		var large *http.MaxBytesError
-		if errors.As(err, &large) {
-			return reply{status: http.StatusRequestEntityTooLarge, Message: "the body is too large"}
-		}
-		return reply{status: http.StatusBadRequest, Message: "the body could not be read"}
+	// Not all writers can have a deadline; those of a real server do.
+	_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(answerTime))
+	body, held, refused := h.read(ctx, http.MaxBytesReader(w, r.Body, maxBody))
+	defer h.bodies.Release(held)
+	if refused.status != 0 {
+		return refused
 	}
 	owner, refused := h.verify(ctx, r.Header.Get("X-GitHub-Hook-ID"), body, mac)
 	if refused.status != 0 {
@@ -113,6 +105,27 @@ func (h *Host) receive(ctx context.Context, w http.ResponseWriter, r *http.Reque
 	}
 	d.body = body
 	return h.accept(ctx, d)
+}
+
+// read reads a body and returns how much of the memory for webhooks it holds.
+// It takes more only as more comes, so that slow senders hold little.
+func (h *Host) read(ctx context.Context, r io.Reader) (body []byte, held int64, refused reply) {
+	var b bytes.Buffer
+	for size := int64(64 << 10); ; size *= 2 {
+		if err := h.bodies.Acquire(ctx, size-held); err != nil {
+			return nil, held, reply{status: http.StatusServiceUnavailable, Message: "too many large webhooks at once"}
+		}
+		held = size
+		var large *http.MaxBytesError
+		switch _, err := io.CopyN(&b, r, size-int64(b.Len())); {
+		case err == io.EOF:
+			return b.Bytes(), held, reply{}
+		case errors.As(err, &large):
+			return nil, held, reply{status: http.StatusRequestEntityTooLarge, Message: "the body is too large"}
+		case err != nil:
+			return nil, held, reply{status: http.StatusBadRequest, Message: "the body could not be read"}
+		}
+	}
 }
 
 // isForm looks at the method and the headers that say what the body is.

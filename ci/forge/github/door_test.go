@@ -240,6 +240,34 @@ func TestA008_BodyBombs(t *testing.T) {
 	}
 }
 
+// TestA008_ManyLargeBodies: forty of the largest bodies at once are all read,
+// in turn, and a slow sender does not keep the others waiting.
+func TestA008_ManyLargeBodies(t *testing.T) {
+	w := newWorld(t, nil)
+	r, _ := w.follow("acme/shop")
+	slow, feed := io.Pipe()
+	defer feed.Close()
+	var wg sync.WaitGroup
+	for range 20 {
+		wg.Go(func() {
+			req := httptest.NewRequest(http.MethodPost, github.HookPath, slow)
+			req.ContentLength = 24 << 20
+			req.Header.Set("Content-Type", "application/json")
+			req.Header.Set("X-Hub-Signature-256", forgetest.Sign(secret, nil))
+			w.host.Handler().ServeHTTP(httptest.NewRecorder(), req)
+		})
+	}
+	fine := push(r.ID(), "refs/heads/main", hash1, "one")
+	big := strings.Replace(fine, `"deleted"`, `"padding":"`+strings.Repeat("x", 15<<20)+`","deleted"`, 1)
+	for range 4 {
+		status, answer := w.send(post{event: "push", body: big})
+		require.Equal(t, http.StatusOK, status, answer)
+	}
+	require.Len(t, w.pipelines(), 1)
+	require.NoError(t, feed.Close())
+	wg.Wait()
+}
+
 type endless struct{}
 
 func (endless) Read(p []byte) (int, error) { return len(p), nil }

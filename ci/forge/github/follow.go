@@ -178,6 +178,9 @@ func (h *Host) putHook(ctx context.Context, l *link, secret string) (int64, erro
 	if err != nil {
 		return 0, refusal(err)
 	}
+	if made.GetID() == 0 {
+		return 0, fmt.Errorf("the code host's answer names no webhook")
+	}
 	return made.GetID(), nil
 }
 

@@ -66,8 +66,11 @@ func (r *Repo) file(ctx context.Context, rev, path string) ([]byte, error) {
 		return nil, refusal(err)
 	}
 	defer resp.Body.Close()
-	if kind := resp.Header.Get("Content-Type"); strings.HasPrefix(kind, "application/json") {
+	switch kind := resp.Header.Get("Content-Type"); {
+	case strings.HasPrefix(kind, "application/json"):
 		return nil, fmt.Errorf("it is not a file: %w", ci.ErrNotFound) // a folder is listed instead
+	case !strings.HasPrefix(kind, "application/vnd.github."):
+		return nil, fmt.Errorf("the answer is %q, which is none of the code host; is there a proxy or a login page in between?", cut(kind, 100))
 	}
 	var data bytes.Buffer
 	if _, err := data.ReadFrom(&bounded{ReadCloser: resp.Body, left: MaxFile}); err != nil {

@@ -80,7 +80,10 @@ func (h *Host) sweepOne(ctx context.Context, id string, l link) error {
 		return ignoreMissing(err)
 	}
 	l.Swept = now
-	return h.save(ctx, &l, &doc, doc.Due)
+	if err := h.save(ctx, &l, &doc, doc.Due); !isConflict(err) { // else the next look begins earlier
+		return err
+	}
+	return nil
 }
 
 // missed returns the deliveries since a time, oldest first, of which no try was
