@@ -195,7 +195,8 @@ func (h *Host) base(ctx context.Context, l *link, id string) error {
 		return err
 	}
 	for ref, hash := range refs {
-		c := keepHead(id, ref, hash, time.Time{})
+		// Of what came since all deliveries were looked at nothing is known yet.
+		c := keepHead(id, ref, hash, l.Swept)
 		c.Doc.Version = 0 // a push that came meanwhile knows better
 		if _, err := h.records.Doc(ctx, kindHead, c.Doc.ID); isNotFound(err) {
 			changes = append(changes, c)

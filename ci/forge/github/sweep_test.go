@@ -3,6 +3,7 @@ package github_test
 import (
 	"fmt"
 	"net/http"
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -187,7 +188,11 @@ func TestP3_OvertakenPush(t *testing.T) {
 			w := newWorld(t, nil)
 			r, p := w.follow("acme/shop")
 			w.set(p, ci.Settings{AutoCancel: cancels})
+			stop := w.run()
+			r.Push("soon", "zero", nil)
+			stop()
 			w.off(true)
+			r.Push("soon", "within the same second", nil)
 			r.Push("main", "one", nil)
 			r.Push("side", "two", nil)
 			time.Sleep(time.Minute)
@@ -203,9 +208,9 @@ func TestP3_OvertakenPush(t *testing.T) {
 			for _, p := range w.pipelines() {
 				got = append(got, p.Subject)
 			}
-			want := []string{"five", "six", "one", "two", "three", "four"}
+			want := []string{"zero", "five", "six", "within the same second", "one", "two", "three", "four"}
 			if cancels {
-				want = []string{"five", "six", "one", "three", "four"}
+				want = slices.DeleteFunc(want, func(s string) bool { return s == "two" })
 			}
 			require.Equal(t, want, got)
 			d, err := w.db.Doc(t.Context(), "github-head", p.RepoID+" refs/heads/side")
