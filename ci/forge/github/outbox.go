@@ -26,6 +26,7 @@ const (
 	giveUp      = 24 * time.Hour      // after which a status is no news
 	forget      = 30 * 24 * time.Hour // after which the document of one that was said goes
 	maxStatuses = 1000                // of one commit and context, by the code host's rule
+	reserve     = 50                  // of those for outcomes, and for tries that were not counted
 	sparse      = 200                 // events that tell nothing between two writes of the cursor
 	batch       = 50                  // statuses looked up at once
 )
@@ -216,8 +217,8 @@ func (h *Host) sendOne(ctx context.Context, d ci.Doc) error {
 		return err
 	}
 	old := time.Since(m.Since) > giveUp
-	full := m.Sent >= maxStatuses || m.State == "pending" && m.Sent >= maxStatuses-2 // leave room for the outcome
-	if err == nil && full && !m.Told && !old {                                       // unsaid, but the count has to stay
+	full := m.Sent >= maxStatuses || m.State == "pending" && m.Sent >= maxStatuses-reserve
+	if err == nil && full && !m.Told && !old { // unsaid, but the count has to stay
 		m.Told, m.Doubt = true, false
 		return h.write(ctx, m.change(d, m.Since.Add(forget)))
 	}
