@@ -35,7 +35,7 @@ func watch(t *testing.T, r *local.Repo, seen func(ref, rev string) bool) <-chan 
 		seen = func(ref, rev string) bool { return known[ref] == rev }
 	}
 	ctx, cancel := context.WithCancel(t.Context())
-	out := make(chan ci.Trigger, 100)
+	out := make(chan ci.Trigger, 200)
 	done := make(chan struct{})
 	t.Cleanup(func() { cancel(); <-done })
 	go func() {
