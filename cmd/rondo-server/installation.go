@@ -50,6 +50,8 @@ type installation struct {
 	outputKey   []byte        // signs addresses of output
 	pushKey     string        // signs subscriptions to live events
 	compiling   chan struct{} // has a place for each that may run at once
+	// doors are handlers that only some servers have, by pattern.
+	doors map[string]http.Handler
 	// parts run beside the rooms, until all is to end.
 	parts []func(context.Context) error
 
@@ -181,6 +183,9 @@ func (in *installation) handler() http.Handler {
 	mux.Handle("GET /app/", in.live)
 	mux.Handle("POST /pusher/auth", in.live)
 	mux.Handle("/api/v3/", runner.New(in.db, in.compiler.registry, runner.Config{Log: in.log, Auth: in.auth, Orgs: in.orgs}))
+	for pattern, h := range in.doors {
+		mux.Handle(pattern, h)
+	}
 	mux.Handle("/", in.pages())
 	return mux
 }

@@ -6,11 +6,13 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/http"
 	"os"
 	"path/filepath"
 
 	"github.com/rondo-ci/rondo/ci"
 	"github.com/rondo-ci/rondo/ci/api/door"
+	"github.com/rondo-ci/rondo/ci/forge/github"
 	"github.com/rondo-ci/rondo/ci/forge/local"
 	"github.com/rondo-ci/rondo/cmd/internal/datadir"
 	"github.com/spf13/cobra"
@@ -145,10 +147,16 @@ func (s *teamServer) open(ctx context.Context) error {
 		return err
 	}
 	s.access = access{token: token} // a proxy stands before it: no address is trusted
-	folders := folders{}
-	s.code = folders
+	code := &hosts{folders: folders{}}
+	s.code = code
 	if err := s.installation.open(ctx); err != nil {
 		return err
+	}
+	if set := s.settings.GitHub; set != nil {
+		if code.github, err = s.openGitHub(*set); err != nil {
+			return err
+		}
+		s.doors = map[string]http.Handler{"POST " + github.HookPath: code.github.Handler()}
 	}
 	for _, path := range s.settings.Folders {
 		repo, err := local.Open(ctx, path)
@@ -160,7 +168,7 @@ func (s *teamServer) open(ctx context.Context) error {
 		if err != nil {
 			return fmt.Errorf("folders: %s: %w", path, err)
 		}
-		folders[l.project.ID] = repo
+		code.folders[l.project.ID] = repo
 		s.folders = append(s.folders, l)
 	}
 	return nil
