@@ -117,8 +117,11 @@ func (c *call) mayOrg(slug string, write bool) error {
 // orgSlug takes a slug as it is where somebody says who may see what belongs to
 // it; else it must be that of an organisation that is known here.
 func (c *call) orgSlug(name string) (string, error) {
-	byID := isUUID(name)
 	host, org, _ := strings.Cut(name, "/")
+	if host == "circleci" && isUUID(org) { // the slug that clients make of an identity
+		name = org
+	}
+	byID := isUUID(name)
 	switch {
 	case byID:
 		name = strings.ToLower(name)
@@ -265,7 +268,7 @@ func (c *call) createOrgProject() (any, error) {
 		return nil, err
 	}
 	out := projectOf(p)
-	if isUUID(c.r.PathValue("org_slug_or_id")) {
+	if isUUID(strings.TrimPrefix(c.r.PathValue("org_slug_or_id"), "circleci/")) {
 		out.Slug = "circleci/" + orgID(org) + "/" + string(p.ID)
 	}
 	return out, nil
