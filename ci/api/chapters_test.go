@@ -54,6 +54,9 @@ func TestProjectOfOrganization(t *testing.T) {
 	require.Equal(t, "acme", made["organization_name"])
 	again := n.say(201, "POST", "/organization/"+org+"/project", `{"name":"till"}`)
 	require.Equal(t, made["id"], again["id"])
+	require.Equal(t, again, n.say(201, "POST", "/organization/circleci/"+org+"/project", `{"name":"till"}`), "the classic CLI says it so")
+	require.Equal(t, "gh/acme", n.get("/organization/circleci/" + org)["slug"])
+	n.say(404, "GET", "/organization/circleci/"+ci.NewID(), "")
 	standalone := "circleci/" + org + "/" + made["id"].(string)
 	require.Equal(t, standalone, again["slug"], "in the form of those who say identities")
 	for _, path := range []string{standalone, url.PathEscape(standalone)} {
