@@ -233,6 +233,7 @@ func TestServe_ScheduleMissed(t *testing.T) {
 		s.eventually("the late pipeline", func() bool { return len(s.pipelines()) == 2 })
 		late := s.ask(200, "GET", "/pipeline", "")["items"].([]any)[0].(map[string]any)
 		require.Equal(t, "scheduled_pipeline", late["trigger"].(map[string]any)["type"])
+		require.Contains(t, late["warnings"].([]any)[0], "late: it was due at "+due.UTC().Format("15:04"))
 		require.NotEmpty(t, s.ask(200, "GET", "/schedule/"+id, "")["next-run-at"])
 		s.eventually("its end", func() bool {
 			list := s.workflowStatuses(late["id"].(string))
