@@ -207,8 +207,7 @@ workflows: {setup: {jobs: [choose]}}
 // start, once.
 func TestServe_ScheduleMissed(t *testing.T) {
 	r := newRepo(t, hello)
-	more := "folders: [" + r.dir + "]\n"
-	s, data := team(t, more)
+	s, data := team(t, "folders: ["+r.dir+"]\n")
 	s.waitEnd(ci.WorkflowEnded, "main")
 	slug, _, _ := s.only()
 	id := s.ask(201, "POST", "/project/"+slug+"/schedule", `{"name":"nightly","attribution-actor":"current","parameters":{"branch":"main"},`+
@@ -241,4 +240,20 @@ func TestServe_ScheduleMissed(t *testing.T) {
 		})
 		require.Equal(t, 0, s.stop(), s.errors())
 	}
+}
+
+// TestServe_NoCodeHost: what takes a code host says that there is none.
+func TestServe_NoCodeHost(t *testing.T) {
+	r := newRepo(t, hello)
+	s, _ := team(t, "folders: ["+r.dir+"]\n")
+	slug, _, org := s.only()
+	require.Contains(t, s.ask(200, "DELETE", "/project/"+slug, "")["message"], "still make pipelines")
+	require.Contains(t, s.ask(400, "POST", "/organization/"+org+"/project", `{"name":"nowhere"}`)["message"], "no folder that this server builds")
+	code, text := s.call("POST", "/api/v1.1/project/gh/acme/shop/follow", "")
+	require.Equal(t, http.StatusBadRequest, code)
+	require.Contains(t, text, "the server knows no other code host")
+	code, text = s.call("POST", "/api/v1.1/project/"+slug+"/follow", "")
+	require.Equal(t, http.StatusOK, code)
+	require.Contains(t, text, `"followed":true`)
+	require.Equal(t, 0, s.stop(), s.errors())
 }
