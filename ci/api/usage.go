@@ -30,7 +30,7 @@ func usageRoutes() []route {
 	const at = "/organizations/{org_slug_or_id}/usage_export_job"
 	return []route{
 		{
-			method: "POST", path: at, summary: "Export what the jobs of an organisation used, within at most 32 days", tag: "Usage",
+			method: "POST", path: at, summary: "Export what the jobs of an organisation used, of workflows that ended within at most 32 days, and no longer ago than insights go back", tag: "Usage",
 			status: 201, request: usageRequest{}, response: usageExport{}, serve: (*call).createUsageExport,
 		}, {
 			method: "GET", path: at + "/{usage_export_job_id}", summary: "An export, with the addresses of its files", tag: "Usage",
