@@ -78,7 +78,7 @@ func organizationOf(slug string) organization {
 }
 
 // orgID returns the identity of an organisation, which follows from its slug.
-func orgID(slug string) string { return uuidOr("", "org "+slug) }
+func orgID(slug string) string { return ci.OrgID(slug) }
 
 // withOrg makes the organisation in the address one segment, as withSlug does
 // with projects.

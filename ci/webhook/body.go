@@ -123,7 +123,7 @@ func (c *Courier) compose(h hook, t tale, now time.Time) (ci.Doc, error) {
 	b := body{
 		ID: ci.NewID(), Type: t.kind, Happened: stamp(t.at), Webhook: named{h.ID, h.Name},
 		Project:      bodyProject{string(t.project.ID), t.project.Repo, longSlug(t.project.Slug)},
-		Organization: named{c.cfg.OrgID(t.project.OrgSlug()), t.project.Org},
+		Organization: named{ci.OrgID(t.project.OrgSlug()), t.project.Org},
 	}
 	if w := t.workflow; w != nil {
 		b.Pipeline = pipelineOf(t.pipeline, t.project)

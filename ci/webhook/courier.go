@@ -41,9 +41,6 @@ type Config struct {
 	// WorkflowURL returns the address of a workflow's page; nil leaves it
 	// empty.
 	WorkflowURL func(id ci.WorkflowID) string
-	// OrgID returns the identity under which clients know the organisation
-	// with that slug; nil is the slug.
-	OrgID func(slug string) string
 	// Allow are networks that messages may go to although they are not of the
 	// public internet.
 	Allow []netip.Prefix
@@ -103,9 +100,6 @@ func New(docs ci.Docs, read Reader, cfg Config) *Courier {
 	}
 	if cfg.WorkflowURL == nil {
 		cfg.WorkflowURL = func(ci.WorkflowID) string { return "" }
-	}
-	if cfg.OrgID == nil {
-		cfg.OrgID = func(slug string) string { return slug }
 	}
 	return &Courier{
 		docs: docs, read: read, cfg: cfg, log: cfg.Log, road: newRoad(cfg), wake: make(chan struct{}, 1),

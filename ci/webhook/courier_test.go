@@ -13,7 +13,6 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/rondo-ci/rondo/ci"
-	"github.com/rondo-ci/rondo/ci/api"
 	"github.com/rondo-ci/rondo/ci/webhook"
 )
 
@@ -86,7 +85,6 @@ func TestCourier_Folder(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
 		require.NoError(t, w.db.PutProject(t.Context(), ci.Project{ID: "p", Slug: "local/src/shop", Org: "src", Repo: "shop", CloneURL: "/home/ada/src/shop"}))
-		w.cfg.OrgID = api.OrgID
 		c := w.courier()
 		w.put(c, ci.Webhook{})
 		w.run(c.Run)
@@ -97,7 +95,7 @@ func TestCourier_Folder(t *testing.T) {
 		require.Len(t, w.got.letters(), 2)
 		for _, l := range w.got.letters() {
 			body := w.valid(l.body)
-			require.Equal(t, map[string]any{"id": api.OrgID("local/src"), "name": "src"}, body["organization"])
+			require.Equal(t, map[string]any{"id": ci.OrgID("local/src"), "name": "src"}, body["organization"])
 			vcs := body["pipeline"].(map[string]any)["vcs"].(map[string]any)
 			require.Equal(t, []any{"local", "main", "abc"}, []any{vcs["provider_name"], vcs["branch"], vcs["revision"]})
 			require.NotContains(t, l.body, "/home/ada")

@@ -64,7 +64,7 @@ func (in *installation) startChapters() {
 	})
 	in.courier = webhook.New(in.db, in.db, webhook.Config{
 		Log: in.log, Follow: in.engine.Server.Follow, Keeper: in.keeper, Allow: in.webhookNets,
-		WorkflowURL: func(id ci.WorkflowID) string { return in.url + "/workflows/" + string(id) }, OrgID: api.OrgID,
+		WorkflowURL: func(id ci.WorkflowID) string { return in.url + "/workflows/" + string(id) },
 	})
 	in.memory = insights.New(in.db, in.db, insights.Config{Log: in.log})
 	in.live = pusher.New(in.db, in.logs, pusher.Config{Log: in.log, Auth: in.auth, Secret: in.pushKey, Origins: []string{hostOf(in.url)}})
