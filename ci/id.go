@@ -2,6 +2,7 @@ package ci
 
 import (
 	"crypto/rand"
+	"crypto/sha256"
 	"encoding/hex"
 	"strconv"
 	"strings"
@@ -34,6 +35,23 @@ func NewID() string {
 		b[i] = byte(ms >> (40 - 8*i))
 	}
 	b[6] = b[6]&0x0f | 0x70
+	return text(b)
+}
+
+// NameID returns a UUID (version 8) that follows from a name: for what clients
+// want one of and Rondo knows by name only. The same name always has the same.
+func NameID(name string) string {
+	sum := sha256.Sum256([]byte("rondo " + name))
+	b := [16]byte(sum[:16])
+	b[6] = b[6]&0x0f | 0x80
+	return text(b)
+}
+
+// OrgID returns the identity of the organisation with that slug.
+func OrgID(slug string) string { return NameID("org " + slug + "\n") }
+
+// text is a UUID as text, with its variant set.
+func text(b [16]byte) string {
 	b[8] = b[8]&0x3f | 0x80
 	var s [36]byte
 	hex.Encode(s[0:8], b[0:4])

@@ -37,6 +37,16 @@ func TestNewID_IsUniqueAndOrdered(t *testing.T) {
 	}
 }
 
+// What follows from a name stays as it is: people keep it in their settings.
+func TestNameID(t *testing.T) {
+	require.Equal(t, "69d15f87-0f75-8f5b-b06f-08400109c114", ci.OrgID("gh/acme"))
+	require.Equal(t, ci.OrgID("gh/acme"), ci.NameID("org gh/acme\n"))
+	require.NotEqual(t, ci.OrgID("gh/acme"), ci.OrgID("gh/acne"))
+	for _, name := range []string{"", "a", "\xff"} {
+		require.Regexp(t, `^[0-9a-f]{8}-[0-9a-f]{4}-8[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$`, ci.NameID(name))
+	}
+}
+
 func TestTaskID_Split(t *testing.T) {
 	tests := []struct {
 		id    ci.TaskID

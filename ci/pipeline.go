@@ -1,6 +1,9 @@
 package ci
 
-import "time"
+import (
+	"fmt"
+	"time"
+)
 
 // A Trigger asks for a pipeline.
 type Trigger struct {
@@ -66,6 +69,17 @@ type Pipeline struct {
 	// Plan is set by whoever compiled the pipeline, for the store to keep. It
 	// is nil in what a store returns; ask for it by [PipelineStore] Plan.
 	Plan *Plan `json:"-"`
+}
+
+// late is a warning when a schedule started the pipeline much later than it was
+// due.
+func (p Pipeline) late() []string {
+	by := p.Created.Sub(p.Trigger.Planned)
+	if p.Trigger.Planned.IsZero() || by <= time.Minute {
+		return nil
+	}
+	return []string{fmt.Sprintf("late: it was due at %s and began %s later, because no server was running or the code host did not answer",
+		p.Trigger.Planned.UTC().Format("15:04 on 2006-01-02 UTC"), by.Round(time.Second))}
 }
 
 // A PipelineState says how far a [Pipeline] has come.

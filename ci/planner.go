@@ -210,7 +210,7 @@ func (s *Server) planOnce(ctx context.Context, id PipelineID) error {
 			return nil, nil, ErrConflict // another process was faster
 		}
 		now := time.Now().UTC()
-		p.State, p.Warnings, p.Updated, p.Plan = PipelineReady, plan.Warnings, now, &plan
+		p.State, p.Warnings, p.Updated, p.Plan = PipelineReady, append(p.late(), plan.Warnings...), now, &plan
 		if plan.Key != "" {
 			p.State = PipelineSetup
 		}

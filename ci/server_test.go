@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -102,6 +103,33 @@ func TestServer_TriggerRefused(t *testing.T) {
 	}
 	require.Empty(t, m.pipelines)
 	require.Empty(t, m.events)
+}
+
+// A schedule's pipeline that came late says so, before other remarks.
+func TestServer_Late(t *testing.T) {
+	for name, tt := range map[string]struct {
+		ago  time.Duration
+		want []string
+	}{
+		"on time": {time.Minute, []string{"a remark"}},
+		"late": {90 * time.Minute, []string{
+			"late: it was due at 22:30 on 1999-12-31 UTC and began 1h30m0s later, because no server was running or the code host did not answer", "a remark",
+		}},
+	} {
+		synctest.Test(t, func(t *testing.T) { // its clock stands at midnight, 2000-01-01
+			m := newMemStore(shop)
+			s := ci.New(m, compiles(ci.PlannedWorkflow{Name: "main", Jobs: []ci.PlannedJob{{Name: "a"}}}), ci.Config{})
+			defer serve(t, s)()
+			tr := push("main", "r1")
+			tr.Source, tr.Planned = ci.SourceSchedule, time.Now().Add(-tt.ago)
+			p, err := s.Trigger(t.Context(), tr)
+			require.NoError(t, err)
+			synctest.Wait()
+			p, err = m.Pipeline(t.Context(), p.ID)
+			require.NoError(t, err)
+			require.Equal(t, tt.want, p.Warnings, name)
+		})
+	}
 }
 
 // A trigger seen before gives the first pipeline, however many come at once.

@@ -97,6 +97,9 @@ func (s *session) builtin() []ci.Var {
 	set("CIRCLE_PROJECT_REPONAME", w.Project.Repo)
 	set("CIRCLE_PROJECT_USERNAME", w.Project.Org)
 	set("CIRCLE_PROJECT_ID", string(w.Project.ID))
+	if org := w.Project.OrgSlug(); org != "" {
+		set("CIRCLE_ORGANIZATION_ID", ci.OrgID(org))
+	}
 	set("CIRCLE_REPOSITORY_URL", w.Project.CloneURL)
 	set("CIRCLE_USERNAME", cmp.Or(t.Actor.Login, t.Author))
 	set("CIRCLE_PIPELINE_ID", string(w.Pipeline.ID))

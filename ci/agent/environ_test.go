@@ -43,7 +43,7 @@ func TestCFG_EnvironmentPrecedence(t *testing.T) {
 func TestBuiltInVariables(t *testing.T) {
 	w := agenttest.Work()
 	w.BuildURL, w.Previous = "https://ci.example.com/j/7", 6
-	w.Project.CloneURL = "git@example.com:acme/shop.git"
+	w.Project.Slug, w.Project.CloneURL = "gh/acme/shop", "git@example.com:acme/shop.git"
 	tr := &w.Pipeline.Trigger
 	tr.Branch, tr.Fork = "pull/12", "mallory/shop-fork"
 	tr.PullRequests = []string{"https://example.com/acme/shop/pull/12", "https://example.com/acme/shop/pull/13"}
@@ -59,7 +59,7 @@ func TestBuiltInVariables(t *testing.T) {
 		"CIRCLE_PR_NUMBER": "12", "CIRCLE_PR_USERNAME": "mallory", "CIRCLE_PR_REPONAME": "shop-fork",
 		"CIRCLE_PULL_REQUEST": tr.PullRequests[0], "CIRCLE_PULL_REQUESTS": strings.Join(tr.PullRequests, ","),
 		"CI_PULL_REQUEST": tr.PullRequests[0], "CI_PULL_REQUESTS": strings.Join(tr.PullRequests, ","),
-		"CIRCLE_PIPELINE_ID": string(w.Pipeline.ID), "CIRCLE_PROJECT_ID": "project-1",
+		"CIRCLE_PIPELINE_ID": string(w.Pipeline.ID), "CIRCLE_PROJECT_ID": "project-1", "CIRCLE_ORGANIZATION_ID": ci.OrgID("gh/acme"),
 	}
 	for name, value := range want {
 		require.Equal(t, value, got[name], name)

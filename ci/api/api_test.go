@@ -86,8 +86,8 @@ func TestReplies(t *testing.T) {
 		{"GET", "/api/v2/project/gh/acme/shop/job/-1", 404, "Job not found"},
 		{"GET", "/api/v2/project/gh/acme/shop/99999999999999999999/tests", 404, "Job not found"},
 		{"GET", "/api/v2/project/gh/acme/shop/pipeline/1", 404, "Pipeline not found"},
-		{"GET", "/api/v2/pipeline?page-token=!", 400, "page-token is not one of this list: invalid"},
-		{"GET", "/api/v2/pipeline?page-token=W10", 400, "page-token is not one of this list: invalid"},
+		{"GET", "/api/v2/pipeline?page-token=!", 400, "page-token is not one of this list"},
+		{"GET", "/api/v2/pipeline?page-token=W10", 400, "page-token is not one of this list"},
 	} {
 		r := w.call(c.method, c.path, "")
 		require.Equal(t, c.status, r.StatusCode, "%s %s", c.method, c.path)
@@ -200,7 +200,7 @@ func TestARC06_RouteCoverage(t *testing.T) {
 			// The things of chapters that this world lacks are not there.
 			address := "/api/v2" + regexp.MustCompile(`\{[\w-]+\}`).ReplaceAllString(fill.Replace(path), "none")
 			r := w.call(strings.ToUpper(method), address, "", func(r *http.Request) { r.Header.Del("Circle-Token") })
-			if path != "/openapi.json" && path != "/pipeline/continue" {
+			if path != "/openapi.json" && path != "/pipeline/continue" && !strings.HasPrefix(path, "/rondo/usage/") {
 				require.Equal(t, 401, r.StatusCode, "%s %s", method, path)
 			}
 			id := op.(map[string]any)["operationId"].(string)

@@ -150,7 +150,7 @@ func TestDefinitions(t *testing.T) {
 	n.say(409, "POST", of, `{"name":"app"}`)
 	for body, says := range map[string]string{
 		``: "name is required",
-		`{"name":"x","config_source":{"repo":{"external_id":"123"}}}`:   "config_source must be the project's own repository, acme/shop",
+		`{"name":"x","config_source":{"repo":{"external_id":"123"}}}`:   "config_source must be the project's own repository, with the external_id acme/shop.",
 		`{"name":"x","checkout_source":{"repo":{"external_id":"123"}}}`: "checkout_source must be",
 		`{"name":"x","config_source":{"file_path":"ci.yml"}}`:           "this server reads no other file",
 		`{"name":"x","config_source":{"provider":"svn"}}`:               "github_app or github_server",

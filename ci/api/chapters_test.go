@@ -54,6 +54,9 @@ func TestProjectOfOrganization(t *testing.T) {
 	require.Equal(t, "acme", made["organization_name"])
 	again := n.say(201, "POST", "/organization/"+org+"/project", `{"name":"till"}`)
 	require.Equal(t, made["id"], again["id"])
+	require.Equal(t, again, n.say(201, "POST", "/organization/circleci/"+org+"/project", `{"name":"till"}`), "the classic CLI says it so")
+	require.Equal(t, "gh/acme", n.get("/organization/circleci/" + org)["slug"])
+	n.say(404, "GET", "/organization/circleci/"+ci.NewID(), "")
 	standalone := "circleci/" + org + "/" + made["id"].(string)
 	require.Equal(t, standalone, again["slug"], "in the form of those who say identities")
 	for _, path := range []string{standalone, url.PathEscape(standalone)} {
@@ -154,7 +157,10 @@ func TestContexts(t *testing.T) {
 	n.say(400, "GET", "/context?owner-slug=gh/acme&page-token=%21", "")
 	n.say(404, "GET", "/context?owner-slug=gh/none", "")
 	id := made["id"].(string)
-	require.Equal(t, made, n.get("/context/"+strings.ToUpper(id)))
+	one := n.get("/context/" + strings.ToUpper(id))
+	require.Equal(t, []any{made["id"], made["name"], made["created_at"]}, []any{one["id"], one["name"], one["created_at"]})
+	require.Equal(t, n.get("/organization/gh/acme")["id"], one["org_id"])
+	require.Equal(t, []any{[]any{}, []any{}}, []any{one["environment_variables"], one["restrictions"]})
 	require.Equal(t, "Context not found", n.say(404, "GET", "/context/x", "")["message"])
 
 	n.refuse = ci.ErrNotFound
@@ -200,7 +206,10 @@ func TestContextVariables(t *testing.T) {
 	require.Equal(t, at.context, put["context_id"])
 	require.NotEqual(t, put["created_at"], put["updated_at"])
 	require.Equal(t, []map[string]any{put}, items(n.get(of)))
-	require.Equal(t, "xxxx1234", put["truncated_value"])
+	require.Equal(t, "1234", put["truncated_value"], "clients write the mask themselves")
+	whole := n.get("/context/" + at.context)
+	require.Equal(t, []any{put}, whole["environment_variables"])
+	require.Equal(t, at.restriction, whole["restrictions"].([]any)[0].(map[string]any)["id"])
 	n.say(400, "PUT", of+"/TOKEN", ``)
 	n.say(400, "PUT", of+"/TOKEN", `{"value":null}`)
 	n.say(400, "PUT", of+"/a%20b", `{"value":"x"}`)

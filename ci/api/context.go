@@ -23,8 +23,8 @@ func contextRoutes() []route {
 			method: "POST", path: "/context", summary: "Create a context", tag: "Context",
 			status: 200, request: contextRequest{}, response: vault{}, serve: (*call).createContext,
 		}, {
-			method: "GET", path: at, summary: "A context", tag: "Context",
-			status: 200, response: vault{}, serve: (*call).getContext,
+			method: "GET", path: at, summary: "A context, with its variables and restrictions", tag: "Context",
+			status: 200, response: vaultDetails{}, serve: (*call).getContext,
 		}, {
 			method: "DELETE", path: at, summary: "Delete a context with all that is in it", tag: "Context",
 			status: 200, response: message{}, serve: (*call).deleteContext,
@@ -138,12 +138,39 @@ func (c *call) createContext() (any, error) {
 	return vaultOf(x), nil
 }
 
+// A vaultDetails is a context with all that is in it, as newer clients ask for.
+type vaultDetails struct {
+	ID           string            `json:"id"`
+	Name         string            `json:"name"`
+	Created      stamp             `json:"created_at"`
+	Org          string            `json:"org_id"`
+	Variables    []contextVariable `json:"environment_variables"`
+	Restrictions []restriction     `json:"restrictions"`
+}
+
 func (c *call) getContext() (any, error) {
 	x, err := c.context(false)
 	if err != nil {
 		return nil, err
 	}
-	return vaultOf(x), nil
+	out := vaultDetails{
+		ID: string(x.ID), Name: x.Name, Created: stampOf(x.Created), Org: orgID(x.Org), Variables: []contextVariable{}, Restrictions: []restriction{},
+	}
+	rules, err := c.cfg.Chapters.Contexts.Restrictions(c.r.Context(), x.ID)
+	if err != nil {
+		return nil, named(err, "Context")
+	}
+	for _, r := range rules {
+		out.Restrictions = append(out.Restrictions, c.restrictionOf(r))
+	}
+	if c.cfg.Chapters.Variables == nil {
+		return out, nil
+	}
+	variables, err := c.cfg.Chapters.Variables.Variables(c.r.Context(), ci.Holder{Context: x.ID})
+	for _, v := range variables {
+		out.Variables = append(out.Variables, contextVariableOf(x.ID)(v))
+	}
+	return out, named(err, "Context")
 }
 
 func (c *call) deleteContext() (any, error) {

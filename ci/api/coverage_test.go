@@ -78,6 +78,8 @@ func (at ids) address(path string, p ci.Pipeline, f ci.Workflow) string {
 			return at.trigger
 		case "allow-list-entry-id":
 			return at.prefix
+		case "usage-export-job-id":
+			return at.export
 		case "policy-context":
 			return "config"
 		case "policy-name":
@@ -124,6 +126,7 @@ func TestARC06_ChapterCoverage(t *testing.T) {
 		"POST /compile-config-with-defaults":                                                 `{"config_yaml":"version: 2.1"}`,
 		"POST /pipeline/continue":                                                            `{"continuation-key":"the-key","configuration":"version: 2.1"}`,
 		"POST /owner/{org-slug-or-id}/context/{policy-context}/decision":                     `{"input":"version: 2.1"}`,
+		"POST /organizations/{org-slug-or-id}/usage_export_job":                              `{"start":"2026-11-01","end":"2026-11-02"}`,
 		"PATCH /org/{org-slug-or-id}/oidc-custom-claims":                                     `{"audience":["aws"],"ttl":"1h30m"}`,
 	}
 	// What is not there, or refused, in this town; each says so itself.
@@ -137,6 +140,7 @@ func TestARC06_ChapterCoverage(t *testing.T) {
 		"POST /workflow/{workflow-id}/approve/{approval-request-id}":                                409, // it does not wait yet
 		"POST /workflow/{workflow-id}/rerun":                                                        409, // nor has it ended
 		"GET /rondo/log":                                                                            404, // nothing runs
+		"GET /rondo/usage/{org-id}/{usage-export-job-id}":                                           403, // no signature
 	}
 	query := map[string]string{
 		"GET /context": "?owner-id=" + at.org, "GET /webhook": "?scope-type=project&scope-id=" + at.project,
@@ -149,7 +153,7 @@ func TestARC06_ChapterCoverage(t *testing.T) {
 		count++
 		name := op.method + " " + op.path
 		address := at.address(op.path, p, f) + query[name]
-		if op.path != "/openapi.json" && op.path != "/pipeline/continue" {
+		if op.path != "/openapi.json" && op.path != "/pipeline/continue" && !strings.HasPrefix(op.path, "/rondo/usage/") {
 			r := n.call(op.method, address, bodies[name], func(r *http.Request) { r.Header.Del("Circle-Token") })
 			require.Equal(t, 401, r.StatusCode, name)
 			require.Equal(t, "You must log in first.", n.decode(r)["message"])

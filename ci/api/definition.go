@@ -81,6 +81,16 @@ func repositoryOf(p ci.Project) repository {
 	return repository{ExternalID: p.RepoID, FullName: name}
 }
 
+// otherRepository refuses a source that is not the project's own.
+func otherRepository(what string, p ci.Project) error {
+	own := repositoryOf(p)
+	text := own.FullName
+	if own.ExternalID != own.FullName {
+		text = own.ExternalID + " (" + text + ")"
+	}
+	return refuse(http.StatusBadRequest, what+" must be the project's own repository, with the external_id "+text+".")
+}
+
 // sourceProvider returns the project's code host in the words of definitions.
 func sourceProvider(p ci.Project) string {
 	host, _, _ := strings.Cut(p.Slug, "/")
@@ -203,7 +213,7 @@ func (r definitionRequest) onto(k *keptDefinition, p ci.Project) error {
 		}
 		what := []string{"config_source", "checkout_source"}[i]
 		if !sameRepository(s.Repo.ExternalID, p) {
-			return refuse(http.StatusBadRequest, what+" must be the project's own repository, "+repositoryOf(p).ExternalID+" ("+repositoryOf(p).FullName+").")
+			return otherRepository(what, p)
 		}
 		if s.FilePath != "" && s.FilePath != configPath {
 			return refuse(http.StatusBadRequest, "file_path must be "+configPath+"; this server reads no other file.")

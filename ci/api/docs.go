@@ -26,6 +26,7 @@ const (
 	docClaims     = "oidc-claims"
 	docOrbPrefix  = "url-orb-prefix"
 	docPolicy     = "policy-settings"
+	docExport     = "usage-export"
 )
 
 // A kept is a document with its body read.

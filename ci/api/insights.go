@@ -251,7 +251,7 @@ func (c *call) insightBranches() (any, error) {
 	if branches == nil {
 		branches = []string{}
 	}
-	return branchList{Org: uuidOr("", "org "+p.OrgSlug()), Project: string(p.ID), Branches: branches}, err
+	return branchList{Org: orgID(p.OrgSlug()), Project: string(p.ID), Branches: branches}, err
 }
 
 func (c *call) insightUsage() (any, error) {

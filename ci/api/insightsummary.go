@@ -107,7 +107,7 @@ func (c *call) insightProject() (any, error) {
 		return nil, err
 	}
 	s := projectSummary{
-		Org: uuidOr("", "org "+p.OrgSlug()), Project: string(p.ID), Workflows: []workflowMetrics{}, ByBranch: []workflowMetrics{},
+		Org: orgID(p.OrgSlug()), Project: string(p.ID), Workflows: []workflowMetrics{}, ByBranch: []workflowMetrics{},
 		Branches: append([]string{}, branches...), Names: []string{},
 	}
 	sum := total(now)

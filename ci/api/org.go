@@ -78,7 +78,7 @@ func organizationOf(slug string) organization {
 }
 
 // orgID returns the identity of an organisation, which follows from its slug.
-func orgID(slug string) string { return uuidOr("", "org "+slug) }
+func orgID(slug string) string { return ci.OrgID(slug) }
 
 // withOrg makes the organisation in the address one segment, as withSlug does
 // with projects.
@@ -117,8 +117,11 @@ func (c *call) mayOrg(slug string, write bool) error {
 // orgSlug takes a slug as it is where somebody says who may see what belongs to
 // it; else it must be that of an organisation that is known here.
 func (c *call) orgSlug(name string) (string, error) {
-	byID := isUUID(name)
 	host, org, _ := strings.Cut(name, "/")
+	if host == "circleci" && isUUID(org) { // the slug that clients make of an identity
+		name = org
+	}
+	byID := isUUID(name)
 	switch {
 	case byID:
 		name = strings.ToLower(name)
@@ -265,7 +268,7 @@ func (c *call) createOrgProject() (any, error) {
 		return nil, err
 	}
 	out := projectOf(p)
-	if isUUID(c.r.PathValue("org_slug_or_id")) {
+	if isUUID(strings.TrimPrefix(c.r.PathValue("org_slug_or_id"), "circleci/")) {
 		out.Slug = "circleci/" + orgID(org) + "/" + string(p.ID)
 	}
 	return out, nil

@@ -50,7 +50,7 @@ func answerTo(err error) (int, string, bool) {
 		if errors.Is(err, s.err) {
 			text := s.text
 			if text == "" {
-				text = err.Error()
+				text = wire.Text(err, s.err)
 			}
 			return s.status, text, true
 		}

@@ -1,8 +1,6 @@
 package api
 
 import (
-	"crypto/sha256"
-	"fmt"
 	"net/url"
 	"strings"
 
@@ -32,10 +30,7 @@ func uuidOr(id, name string) string {
 	if isUUID(id) {
 		return id
 	}
-	b := sha256.Sum256([]byte("rondo " + name + "\n" + id))
-	b[6] = b[6]&0x0f | 0x80
-	b[8] = b[8]&0x3f | 0x80
-	return fmt.Sprintf("%x-%x-%x-%x-%x", b[0:4], b[4:6], b[6:8], b[8:10], b[10:16])
+	return ci.NameID(name + "\n" + id)
 }
 
 // A project is a [ci.Project] on the wire.

@@ -177,7 +177,8 @@ func (c *call) deleteProject() (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	if _, err := c.follow(p.Slug, false); err != nil {
+	left, err := c.follow(p.Slug, false)
+	if err != nil {
 		return nil, err
 	}
 	// Each may have been done by a call before that did not come to its end.
@@ -185,6 +186,9 @@ func (c *call) deleteProject() (any, error) {
 		if err := clear(p); err != nil && !errors.Is(err, ci.ErrNotFound) {
 			return nil, err
 		}
+	}
+	if left.Followed { // a folder of this machine, say
+		return message{"Project deleted. New commits still make pipelines: the settings of the server say so."}, nil
 	}
 	return message{"Project deleted."}, nil
 }

@@ -145,7 +145,7 @@ func (n *town) say(status int, method, path, body string) map[string]any {
 // ids are the identities of what a populated town has.
 type ids struct {
 	org, project, context, restriction, schedule, webhook, definition, trigger, prefix string
-	fingerprint                                                                        string
+	fingerprint, export                                                                string
 }
 
 // populate puts one of each into the town.
@@ -165,6 +165,7 @@ func (n *town) populate() ids {
 	at.trigger = id(n.say(201, "POST", "/projects/"+at.project+"/pipeline-definitions/"+at.definition+"/triggers",
 		`{"event_source":{"provider":"github_app"},"event_preset":"all-pushes"}`))
 	at.prefix = id(n.say(201, "POST", "/organization/"+at.org+"/url-orb-allow-list", `{"name":"ours","prefix":"https://orbs.example/"}`))
+	at.export = n.say(201, "POST", "/organizations/gh/acme/usage_export_job", `{"start":"2026-11-01","end":"2026-11-02"}`)["usage_export_job_id"].(string)
 	return at
 }
 

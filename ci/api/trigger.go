@@ -227,7 +227,7 @@ func (r triggerChange) ontoPush(k *keptTrigger, p ci.Project) error {
 	case r.Preset != nil && *r.Preset != "" && *r.Preset != allPushes:
 		return refuse(http.StatusBadRequest, "event_preset must be "+allPushes+"; the settings of the project and the filters of its configuration say more closely what is built.")
 	case !sameRepository(r.Source.Repo.ExternalID, p):
-		return refuse(http.StatusBadRequest, "event_source must be the project's own repository, "+repositoryOf(p).ExternalID+" ("+repositoryOf(p).FullName+").")
+		return otherRepository("event_source", p)
 	case k.ConfigRef != "" || k.CheckoutRef != "":
 		return refuse(http.StatusBadRequest, "A push is built at its own commit: leave config_ref and checkout_ref out.")
 	case len(r.Parameters) > 0:

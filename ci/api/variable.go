@@ -3,6 +3,7 @@ package api
 import (
 	"errors"
 	"net/http"
+	"strings"
 
 	"github.com/rondo-ci/rondo/ci"
 )
@@ -59,12 +60,12 @@ type contextVariable struct {
 	Context string `json:"context_id"`
 	Created stamp  `json:"created_at"`
 	Updated stamp  `json:"updated_at"`
-	Value   string `json:"truncated_value"`
+	Value   string `json:"truncated_value"` // its end; clients put the mask before it
 }
 
 func contextVariableOf(id ci.ContextID) func(ci.Variable) contextVariable {
 	return func(v ci.Variable) contextVariable {
-		return contextVariable{v.Name, string(id), stampOf(v.Created), stampOf(v.Updated), v.Masked}
+		return contextVariable{v.Name, string(id), stampOf(v.Created), stampOf(v.Updated), strings.TrimPrefix(v.Masked, "xxxx")}
 	}
 }
 

@@ -200,7 +200,7 @@ func (c *compiler) orbHint(ref string) string {
 	l, ok := c.o.Orbs.(lister)
 	if !ok {
 		if c.o.Orbs == nil {
-			return "no orbs are known here; a folder of them would have a file " + strings.ReplaceAll(name, "/", "__") + "@" + version + ".yml"
+			return "no orbs are known here; a folder of them would have a file " + orbFile(name, version)
 		}
 		return ""
 	}
@@ -221,7 +221,19 @@ func (c *compiler) orbHint(ref string) string {
 	if len(versions) > 0 {
 		return listed("of "+name+" there are the versions", versions)
 	}
-	return cmpOr(suggest(name, names, ""), "the file of this orb would be "+strings.ReplaceAll(name, "/", "__")+"@"+version+".yml")
+	return cmpOr(suggest(name, names, ""), "the file of this orb would be "+orbFile(name, version))
+}
+
+// orbFile is the name of the file of an orb in a folder of them. A version that
+// leaves numbers open is the first that fits.
+func orbFile(name, version string) string {
+	switch dots := strings.Count(version, "."); {
+	case version == "volatile":
+		version = "1.0.0"
+	case !strings.HasPrefix(version, "dev:"):
+		version += strings.Repeat(".0", max(0, 2-dots))
+	}
+	return strings.ReplaceAll(name, "/", "__") + "@" + version + ".yml"
 }
 
 // fetch asks the registry for an orb and reads it.

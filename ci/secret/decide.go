@@ -128,14 +128,23 @@ func (s *Safe) judgeExpressions(n ci.Need, expressions []string) string {
 		}
 		switch {
 		case err != nil:
-			why = append(why, fmt.Sprintf("%.200q cannot be decided here (%v)", text, err))
+			why = append(why, fmt.Sprintf("%s cannot be decided here (%v)", quoted(text), err))
 		case holds:
 			return ""
 		default:
-			why = append(why, fmt.Sprintf("%.200q is not true here", text))
+			why = append(why, fmt.Sprintf("%s is not true here", quoted(text)))
 		}
 	}
 	return "of its expressions none holds: " + some(why, "; ")
+}
+
+// quoted is the beginning of an expression, which has quotes of its own, in
+// others.
+func quoted(text string) string {
+	if len(text) > 200 {
+		text = strings.ToValidUTF8(text[:200], "") + "..."
+	}
+	return "`" + strings.Join(strings.Fields(text), " ") + "`"
 }
 
 // some joins the first of the texts and says how many more there are, so that

@@ -202,8 +202,8 @@ func TestSEC_OneOfEachKind(t *testing.T) {
 	w.ssh = true
 	d, err := w.Explain(w.ctx, a)
 	require.NoError(t, err)
-	require.Equal(t, `of its expressions none holds: "pipeline.git.branch == \"main\" and not job.ssh.enabled" is not true here; `+
-		`"pipeline.nope or true" cannot be decided here (column 1: pipeline.nope is not known here)`, d[0].Reason)
+	require.Equal(t, "of its expressions none holds: `pipeline.git.branch == \"main\" and not job.ssh.enabled` is not true here; "+
+		"`pipeline.nope or true` cannot be decided here (column 1: pipeline.nope is not known here)", d[0].Reason)
 }
 
 func TestExplain(t *testing.T) {

@@ -62,8 +62,8 @@ type bodyTrigger struct {
 
 type bodyVCS struct {
 	Provider string     `json:"provider_name"`
-	Origin   string     `json:"origin_repository_url"`
-	Target   string     `json:"target_repository_url"`
+	Origin   string     `json:"origin_repository_url,omitempty"`
+	Target   string     `json:"target_repository_url,omitempty"`
 	Revision string     `json:"revision"`
 	Commit   bodyCommit `json:"commit"`
 	Branch   string     `json:"branch,omitempty"`
@@ -122,9 +122,8 @@ const (
 func (c *Courier) compose(h hook, t tale, now time.Time) (ci.Doc, error) {
 	b := body{
 		ID: ci.NewID(), Type: t.kind, Happened: stamp(t.at), Webhook: named{h.ID, h.Name},
-		Project: bodyProject{string(t.project.ID), t.project.Repo, longSlug(t.project.Slug)},
-		// Organisations have no identity but their slug.
-		Organization: named{t.project.OrgSlug(), t.project.Org},
+		Project:      bodyProject{string(t.project.ID), t.project.Repo, longSlug(t.project.Slug)},
+		Organization: named{ci.OrgID(t.project.OrgSlug()), t.project.Org},
 	}
 	if w := t.workflow; w != nil {
 		b.Pipeline = pipelineOf(t.pipeline, t.project)
@@ -160,10 +159,7 @@ func pipelineOf(p ci.Pipeline, project ci.Project) *bodyPipeline {
 		out.Parameters = nil
 	}
 	host, _, _ := strings.Cut(longSlug(project.Slug), "/")
-	if host == "local" {
-		return out // a folder has no address
-	}
-	target := webURL(project)
+	target := webURL(project) // a folder has none
 	out.VCS = &bodyVCS{
 		Provider: host, Origin: target, Target: target, Revision: t.Revision, Branch: t.Branch, Tag: t.Tag,
 		Commit: bodyCommit{Subject: clip(t.Subject, maxSubject), Body: clip(t.Body, maxText)},

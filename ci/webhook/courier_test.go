@@ -79,6 +79,30 @@ func TestCourier_Messages(t *testing.T) {
 	})
 }
 
+// A folder has no address, but a branch and a commit; and the organisation is
+// called as the API calls it.
+func TestCourier_Folder(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		require.NoError(t, w.db.PutProject(t.Context(), ci.Project{ID: "p", Slug: "local/src/shop", Org: "src", Repo: "shop", CloneURL: "/home/ada/src/shop"}))
+		c := w.courier()
+		w.put(c, ci.Webhook{})
+		w.run(c.Run)
+		synctest.Wait()
+		w.build(ci.Failed)
+		time.Sleep(time.Second)
+		synctest.Wait()
+		require.Len(t, w.got.letters(), 2)
+		for _, l := range w.got.letters() {
+			body := w.valid(l.body)
+			require.Equal(t, map[string]any{"id": ci.OrgID("local/src"), "name": "src"}, body["organization"])
+			vcs := body["pipeline"].(map[string]any)["vcs"].(map[string]any)
+			require.Equal(t, []any{"local", "main", "abc"}, []any{vcs["provider_name"], vcs["branch"], vcs["revision"]})
+			require.NotContains(t, l.body, "/home/ada")
+		}
+	})
+}
+
 func TestCourier_Statuses(t *testing.T) {
 	for status, want := range map[ci.Status]string{ci.Failed: "failed", ci.TimedOut: "failed", ci.InfraFailed: "failed", ci.Canceled: "canceled"} {
 		synctest.Test(t, func(t *testing.T) {

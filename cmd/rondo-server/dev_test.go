@@ -195,3 +195,17 @@ workflows: {main: {jobs: [a]}}
 		require.Equal(t, want, code, "%s: %s", given, body)
 	}
 }
+
+// A dev server on a loopback address tells receivers on this machine; one that
+// others reach does not.
+func TestDev_WebhooksToThisMachine(t *testing.T) {
+	r := newRepo(t, hello)
+	in := newInbox(t, "s")
+	for listen, status := range map[string]int{"127.0.0.1:0": http.StatusCreated, "0.0.0.0:0": http.StatusBadRequest} {
+		s := start(t, program(t, "dev", "--json", "--repo", r.dir, "--data", t.TempDir(), "--listen", listen))
+		_, project, _ := s.only()
+		s.ask(status, "POST", "/webhook", `{"name":"w","url":"`+in.URL+`","events":["workflow-completed"],"verify-tls":true,`+
+			`"signing-secret":"s","scope":{"id":"`+project+`","type":"project"}}`)
+		require.Equal(t, 0, s.stop(), s.errors())
+	}
+}

@@ -181,7 +181,7 @@ func (f folders) Follow(_ context.Context, slug string, _ bool, _ ci.Actor) (ci.
 			return p, nil
 		}
 	}
-	return ci.Project{}, fmt.Errorf("project %s is no folder that this server builds: %w", slug, ci.ErrNotFound)
+	return ci.Project{}, fmt.Errorf("follow %s: it is no folder that this server builds, and the server knows no other code host: %w", slug, ci.ErrInvalid)
 }
 
 // Key has nobody to tell: a folder needs no key.

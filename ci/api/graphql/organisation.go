@@ -8,7 +8,6 @@ import (
 	"strings"
 
 	"github.com/rondo-ci/rondo/ci"
-	"github.com/rondo-ci/rondo/ci/api"
 )
 
 // An organisation is known by its slug.
@@ -32,7 +31,7 @@ func (o organisation) is(host, name string) bool {
 
 func (t *types) organisationQueries() map[string]field {
 	org := &object{"Organization", map[string]field{
-		"id":      plain(func(o organisation) any { return api.OrgID(string(o)) }),
+		"id":      plain(func(o organisation) any { return ci.OrgID(string(o)) }),
 		"name":    plain(func(o organisation) any { _, name := o.split(); return name }),
 		"vcsType": plain(func(o organisation) any { host, _ := o.split(); return host }),
 		"contexts": {of: connectionOf(t.context), args: paged, resolve: on(func(ctx context.Context, c *call, o organisation, a args) (any, error) {
@@ -61,7 +60,7 @@ func (c *call) organisation(ctx context.Context, a args) (string, error) {
 	switch id := strings.ToLower(a.text("id")); {
 	case id != "":
 		what = id
-		i = slices.IndexFunc(mine, func(slug string) bool { return slug == id || api.OrgID(slug) == id })
+		i = slices.IndexFunc(mine, func(slug string) bool { return slug == id || ci.OrgID(slug) == id })
 	case a.text("name") != "":
 		what = strings.ToLower(a.text("vcsType")) + "/" + a.text("name")
 		i = slices.IndexFunc(mine, func(slug string) bool { return organisation(slug).is(a.text("vcsType"), a.text("name")) })

@@ -7,7 +7,6 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/rondo-ci/rondo/ci"
-	"github.com/rondo-ci/rondo/ci/api"
 )
 
 const (
@@ -56,7 +55,7 @@ func TestA037_Rights(t *testing.T) {
 			_, typ := w.refused(who, document, variables)
 			require.Equal(t, "DENIED", typ, "%s: %s", who, document)
 		}
-		text, _ := w.refused(who, createNamespace, map[string]any{"n": "new", "o": api.OrgID("gh/acme")})
+		text, _ := w.refused(who, createNamespace, map[string]any{"n": "new", "o": ci.OrgID("gh/acme")})
 		if who != "bob" {
 			require.Contains(t, text, "you do not belong to it")
 		}
@@ -93,8 +92,8 @@ func TestA037_Rights(t *testing.T) {
 		require.EqualValues(t, 2, w.ok(who, `{ registryNamespace(name: "acme") { orbs(view: ALL) { totalCount } } }`, nil, "registryNamespace", "orbs", "totalCount"))
 	}
 	require.Equal(t, true, w.ok("ada", `query($y: String!, $o: UUID) { orbConfig(orbYaml: $y, ownerId: $o) { valid } }`,
-		map[string]any{"y": "orbs: {x: acme/secret@1}\ncommands: {a: {steps: [x/hi]}}", "o": api.OrgID("gh/acme")}, "orbConfig", "valid"))
-	r := w.post("mallory", `query($y: String!, $o: UUID) { orbConfig(orbYaml: $y, ownerId: $o) { valid } }`, map[string]any{"y": good, "o": api.OrgID("gh/acme")})
+		map[string]any{"y": "orbs: {x: acme/secret@1}\ncommands: {a: {steps: [x/hi]}}", "o": ci.OrgID("gh/acme")}, "orbConfig", "valid"))
+	r := w.post("mallory", `query($y: String!, $o: UUID) { orbConfig(orbYaml: $y, ownerId: $o) { valid } }`, map[string]any{"y": good, "o": ci.OrgID("gh/acme")})
 	require.Contains(t, r.Errors[0].Message, "you do not belong to it", "nobody compiles in another's name")
 
 	for document, variables := range changes {

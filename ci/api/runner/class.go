@@ -10,7 +10,6 @@ import (
 	"strings"
 
 	"github.com/rondo-ci/rondo/ci"
-	"github.com/rondo-ci/rondo/ci/api"
 	"github.com/rondo-ci/rondo/ci/api/internal/wire"
 )
 
@@ -166,7 +165,7 @@ func (c *call) ofOrg(id string) (ci.Namespace, error) {
 	if err != nil {
 		return ci.Namespace{}, err
 	}
-	i := slices.IndexFunc(mine, func(slug string) bool { return api.OrgID(slug) == id })
+	i := slices.IndexFunc(mine, func(slug string) bool { return ci.OrgID(slug) == id })
 	if i < 0 {
 		return ci.Namespace{}, wire.Refuse(404, "Organization not found")
 	}

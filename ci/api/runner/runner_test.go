@@ -16,7 +16,6 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/rondo-ci/rondo/ci"
-	"github.com/rondo-ci/rondo/ci/api"
 	"github.com/rondo-ci/rondo/ci/api/runner"
 	"github.com/rondo-ci/rondo/ci/config/orb"
 	"github.com/rondo-ci/rondo/storage/memdb"
@@ -106,7 +105,7 @@ func TestRecorded(t *testing.T) {
 	}
 	require.NoError(t, json.Unmarshal(text, &script))
 	w := newWorld(t)
-	saved := map[string]string{"org": api.OrgID("gh/acme")}
+	saved := map[string]string{"org": ci.OrgID("gh/acme")}
 	fill := func(s string) string {
 		for name, v := range saved {
 			s = strings.ReplaceAll(s, "$"+name, v)
@@ -158,7 +157,7 @@ func TestRights(t *testing.T) {
 	for path, status := range map[string][2]int{ // of bob, of mallory
 		"GET /api/v3/runner/resource?namespace=acme":                        {200, 404},
 		"GET /api/v3/runner/resource?resource-class=acme/arm":               {200, 404},
-		"GET /api/v3/runner/resource?org-id=" + api.OrgID("gh/acme"):        {200, 404},
+		"GET /api/v3/runner/resource?org-id=" + ci.OrgID("gh/acme"):         {200, 404},
 		"GET /api/v3/runner/token?resource-class=acme/arm":                  {200, 404},
 		"GET /api/v3/runner/tasks?resource-class=acme/arm":                  {200, 404},
 		"GET /api/v3/runner/tasks":                                          {400, 400},
@@ -184,7 +183,7 @@ func TestRights(t *testing.T) {
 	}
 	got, _ := w.call("broken", "GET", "/api/v3/runner", nil)
 	require.Equal(t, 500, got)
-	got, v := w.call("mallory", "GET", "/api/v3/runner/resource?org-id="+api.OrgID("gh/evil"), nil)
+	got, v := w.call("mallory", "GET", "/api/v3/runner/resource?org-id="+ci.OrgID("gh/evil"), nil)
 	require.Equal(t, "200 map[items:[] next_page_token:<nil>]", fmt.Sprint(got, " ", v), "it has no namespace")
 	for _, name := range []string{"", "arm", "acme/", "acme/A", "acme/a b", "acme/" + strings.Repeat("a", 101)} {
 		got, v := w.call("ada", "POST", "/api/v3/runner/resource", map[string]any{"resource_class": name})

@@ -35,19 +35,25 @@ func (c Chain) Orb(ctx context.Context, ref string) (resolved string, source []b
 }
 
 // Refs returns the exact references that the places of the chain list; a place
-// that cannot list them has none. They are for hints only.
+// that cannot list them has none. If none can, that is [ci.ErrNotFound]. They
+// are for hints only.
 func (c Chain) Refs() ([]string, error) {
 	var all []string
+	listed := false
 	for _, s := range c {
 		l, ok := s.(interface{ Refs() ([]string, error) })
 		if !ok {
 			continue
 		}
+		listed = true
 		refs, err := l.Refs()
 		if err != nil {
 			return nil, err
 		}
 		all = append(all, refs...)
+	}
+	if !listed {
+		return nil, fmt.Errorf("no place lists its orbs: %w", ci.ErrNotFound)
 	}
 	return all, nil
 }

@@ -40,4 +40,22 @@ func TestChain(t *testing.T) {
 	require.ErrorIs(t, err, ci.ErrInvalid)
 	_, _, err = orb.Chain(nil).Orb(ctx, "acme/none@1")
 	require.ErrorIs(t, err, ci.ErrNotFound)
+
+	refs, err := c.Refs()
+	require.NoError(t, err)
+	require.Equal(t, []string{"acme/both@1.0.0"}, refs)
+	_, err = orb.Chain{r.For("")}.Refs()
+	require.ErrorIs(t, err, ci.ErrNotFound, "a registry lists nothing")
+}
+
+// TestChain_Hints: nobody is told to write a file where no folder is.
+func TestChain_Hints(t *testing.T) {
+	source := []byte("version: 2.1\norbs: {n: acme/none@1}\nworkflows: {w: {jobs: [n/x]}}\n")
+	r := orb.New(memdb.New(), orb.Config{})
+	_, err := config.Compile(t.Context(), source, config.Options{Orbs: orb.Chain{r.For("")}})
+	require.ErrorContains(t, err, "CFG025")
+	require.NotContains(t, err.Error(), ".yml would")
+	require.NotContains(t, err.Error(), "the file of")
+	_, err = config.Compile(t.Context(), source, config.Options{Orbs: orb.Chain{orb.FS(fstest.MapFS{}), r.For("")}})
+	require.ErrorContains(t, err, "the file of this orb would be acme__none@1.0.0.yml")
 }

@@ -155,11 +155,17 @@ func Answer(err error) (status int, text string, known bool) {
 	}
 	for _, s := range sentinels {
 		if errors.Is(err, s.err) {
-			// The sentinel at the end says no more than the status does.
-			return s.status, strings.TrimSuffix(err.Error(), ": "+s.err.Error()), true
+			return s.status, Text(err, s.err), true
 		}
 	}
 	return http.StatusInternalServerError, "Internal server error", false
+}
+
+// Text is that of an error, one line for each of several, without the sentinel
+// at the end of a line, which says no more than the status does.
+func Text(err, sentinel error) string {
+	tail := ": " + sentinel.Error()
+	return strings.TrimSuffix(strings.ReplaceAll(err.Error(), tail+"\n", "\n"), tail)
 }
 
 // Reply writes a value as JSON.
