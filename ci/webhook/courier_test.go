@@ -209,6 +209,33 @@ func TestP1_Outbox(t *testing.T) {
 	})
 }
 
+// A049: however long the names and the text of one project are, the others'
+// messages follow.
+func TestA049_LongNames(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		c := w.courier()
+		w.put(c, ci.Webhook{})
+		w.run(c.Run)
+		synctest.Wait()
+		for _, name := range []string{strings.Repeat("\x01", 2*ci.MaxDoc), strings.Repeat("<", 2*ci.MaxDoc), ""} {
+			w.name, w.text = name, name
+			w.build(ci.Success)
+		}
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		require.Len(t, w.got.letters(), 9)
+		plain := 0
+		for _, l := range w.got.letters() {
+			require.Less(t, len(l.body), 512<<10)
+			if w.valid(l.body)["workflow"].(map[string]any)["name"] == "main" {
+				plain++
+			}
+		}
+		require.Equal(t, 3, plain)
+	})
+}
+
 func first(seen map[string]string, id, body string) string {
 	if _, ok := seen[id]; !ok {
 		seen[id] = body
