@@ -90,15 +90,11 @@ func (c *call) changeSettings1() (any, error) {
 	if ask.PutProject == nil {
 		return nil, absent("settings to change")
 	}
-	if p.AdminSettings {
-		if err := c.mayOrg(p.OrgSlug(), true); err != nil {
-			return nil, err
-		}
-	}
 	var req settingsRequest1
 	if err := c.body(&req); err != nil {
 		return nil, err
 	}
+	before := p.Settings
 	known := flags(&p.Settings)
 	for name, v := range req.Flags {
 		f, ok := known[name]
@@ -111,8 +107,8 @@ func (c *call) changeSettings1() (any, error) {
 			*f.field = *v != f.not
 		}
 	}
-	if err := ask.PutProject(ctx, p); err != nil {
-		return nil, named(err, "Project")
+	if err := c.putSettings(before, p); err != nil {
+		return nil, err
 	}
 	return c.settingsOf(ctx, p)
 }

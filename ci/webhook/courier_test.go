@@ -261,6 +261,20 @@ func TestP1_TwoServers(t *testing.T) {
 	})
 }
 
+// A project has no more webhooks than an event can be told to at once.
+func TestPutWebhook_Many(t *testing.T) {
+	w := newWorld(t)
+	c := w.courier()
+	var last ci.Webhook
+	for range webhook.MaxWebhooks {
+		last = w.put(c, ci.Webhook{})
+	}
+	_, err := c.PutWebhook(t.Context(), ci.Webhook{Project: "p", Name: "more", URL: last.URL, Events: last.Events}, alice)
+	require.ErrorIs(t, err, ci.ErrConflict)
+	require.ErrorContains(t, err, "delete one")
+	w.put(c, last) // those that are there can be changed
+}
+
 // Slow receivers hold up neither others nor more than their share.
 func TestCourier_SlowReceivers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

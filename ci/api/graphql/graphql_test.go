@@ -137,6 +137,7 @@ func TestMistakes(t *testing.T) {
 		"{ __typename @skip(if: 3) }":                    "the condition of @skip has to be of type Boolean",
 		"{ __typename @defer }":                          "the directives are @include(if: ...) and @skip(if: ...)",
 		"{ a } { b }":                                    "several operations",
+		"query($a: [" + strings.Repeat(strings.Repeat("T", 70)+" ", 49_000) + "]) { __typename }": "a list has one type", // A155: text that grows by itself
 		deep:                                             "nested more than 20 deep",
 		"{ a(x: " + strings.Repeat("[", 60) + ") }":      "nested more than 20 deep",
 		"{ " + strings.Repeat("__typename ", 3000) + "}": "more than 2000 fields",
