@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/rondo-ci/rondo/ci"
 	"github.com/rondo-ci/rondo/ci/api/door"
@@ -144,7 +145,7 @@ func (s *teamServer) open(ctx context.Context) error {
 	if s.agentDoor, err = listen(s.settings.Agents); err != nil {
 		return err
 	}
-	s.access = access{token: token} // a proxy stands before it: no address is trusted
+	s.access = access{token: token, secure: strings.HasPrefix(s.url, "https://")} // a proxy stands before it: no address is trusted
 	folders := folders{}
 	s.code = folders
 	if err := s.installation.open(ctx); err != nil {
