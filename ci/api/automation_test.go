@@ -3,6 +3,7 @@ package api_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"strings"
 	"testing"
@@ -123,6 +124,22 @@ func TestReadersSeeNoSecrets(t *testing.T) {
 	} {
 		n.say(403, method, path, "")
 	}
+}
+
+// TestA095_ManyDefinitions: what is read as a whole does not grow without end.
+func TestA095_ManyDefinitions(t *testing.T) {
+	n := newTown(t)
+	project := string(n.world.now.ID)
+	of := "/projects/" + project + "/pipeline-definitions"
+	for i := range 200 {
+		d := ci.Doc{Kind: "pipeline-definition", ID: ci.NewID(), Scope: project, Name: fmt.Sprint(i), Body: []byte(`{"name":"` + fmt.Sprint(i) + `"}`)}
+		_, err := n.world.db.WriteDocs(t.Context(), ci.DocChange{Doc: d})
+		require.NoError(t, err)
+	}
+	require.Contains(t, n.say(409, "POST", of, `{"name":"more"}`)["message"], "There are 200 already")
+	all := items(n.get(of))
+	require.Len(t, all, 201)
+	n.say(200, "PATCH", of+"/"+all[200]["id"].(string), `{"description":"those that are there can be changed"}`)
 }
 
 func TestDefinitions(t *testing.T) {

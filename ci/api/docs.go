@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"iter"
+	"net/http"
 
 	"github.com/rondo-ci/rondo/ci"
 )
@@ -82,6 +83,11 @@ func (k *kept[T]) write(c *call) error {
 	if c.cfg.Chapters.Docs == nil {
 		return absent("place to keep this in")
 	}
+	if k.Version == 0 {
+		if err := k.room(c); err != nil {
+			return err
+		}
+	}
 	body, err := json.Marshal(k.is)
 	if err != nil {
 		return err
@@ -92,6 +98,25 @@ func (k *kept[T]) write(c *call) error {
 		k.Doc = docs[0]
 	}
 	return err
+}
+
+// maxKept is how many documents of a kind a scope may have: they are read as a
+// whole.
+const maxKept = 200
+
+// room refuses a new document where there are too many.
+func (k *kept[T]) room(c *call) error {
+	n := 0
+	for _, err := range c.cfg.Chapters.Docs.Docs(c.r.Context(), ci.DocQuery{Kind: k.Kind, Scope: k.Scope, Limit: maxKept}) {
+		if err != nil {
+			return err
+		}
+		n++
+	}
+	if n >= maxKept {
+		return refuse(http.StatusConflict, fmt.Sprintf("There are %d already. Delete one that nobody needs.", n))
+	}
+	return nil
 }
 
 // remove deletes a document as it was read.
