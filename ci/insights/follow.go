@@ -230,6 +230,9 @@ func (b *batch) add(ctx context.Context, id ci.WorkflowID) error {
 	if err != nil {
 		return err
 	}
+	if room, err := b.room(ctx, w.Project, w.Name); err != nil || !room {
+		return err
+	}
 	r, tests, err := b.in.runOf(ctx, &w, p)
 	if err != nil {
 		return err
@@ -248,6 +251,37 @@ func (b *batch) add(ctx context.Context, id ci.WorkflowID) error {
 	err = b.flakes(ctx, &w, r, tests)
 	b.added = append(b.added, added{scopeOf(w.Project, w.Name), r})
 	return err
+}
+
+// maxWorkflows bounds the names of workflows that are remembered of a project:
+// every figure of it asks for each.
+const maxWorkflows = 1000
+
+// room reports whether the workflow is known, or may become it.
+func (b *batch) room(ctx context.Context, p ci.ProjectID, name string) (bool, error) {
+	if b.known[scopeOf(p, name)] != nil {
+		return true, nil
+	}
+	_, err := b.in.docs.DocNamed(ctx, kindWorkflow, string(p), name)
+	if !hidden(err) {
+		return true, err
+	}
+	n := 0
+	for _, k := range b.known { // those that are not written yet may be counted twice
+		if k.Project == p {
+			n++
+		}
+	}
+	for _, err := range b.in.docs.Docs(ctx, ci.DocQuery{Kind: kindWorkflow, Scope: string(p), Limit: maxWorkflows}) {
+		if err != nil {
+			return false, err
+		}
+		n++
+	}
+	if n >= maxWorkflows {
+		b.in.log.Warn("insights leave out a workflow, the project has too many", "project", p, "most", maxWorkflows)
+	}
+	return n < maxWorkflows, nil
 }
 
 // fitting returns the run as it fits a document. What makes one too large goes,

@@ -261,6 +261,37 @@ func TestA049_LongNames(t *testing.T) {
 	})
 }
 
+// A095: a project that has a new workflow each time, or tests that are all
+// flaky, fills no memory and slows no page.
+func TestA095_ManyNames(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h, db := newHistory(), memdb.New()
+		for i := range 1500 {
+			h.end("shop", fmt.Sprint("w", i), "main", "a", ci.Success, time.Now(), 0, time.Second)
+		}
+		var red, green []ci.Test
+		for i := range 2000 {
+			red = append(red, result(fmt.Sprint(i), "failure", 1))
+			green = append(green, result(fmt.Sprint(i), "success", 1))
+		}
+		h.end("other", "tests", "main", "a", ci.Failed, time.Now(), 0, time.Second, red...)
+		h.end("other", "tests", "main", "a", ci.Success, time.Now(), 0, time.Second, green...)
+		h.end("shop", "w0", "main", "b", ci.Success, time.Now(), 0, time.Second)
+		in := insights.New(db, h, insights.Config{})
+		learn(t, in, h)
+		names, err := in.Workflows(t.Context(), "shop")
+		require.NoError(t, err)
+		require.LessOrEqual(t, len(names), 1000)
+		require.Greater(t, len(names), 900)
+		stats, err := in.WorkflowStats(t.Context(), ci.RunQuery{Project: "shop", Workflow: "w0"})
+		require.NoError(t, err)
+		require.Equal(t, 2, stats[0].Runs, "what is known goes on")
+		flaky, err := in.FlakyTests(t.Context(), "other")
+		require.NoError(t, err)
+		require.Empty(t, flaky)
+	})
+}
+
 // P17: a database that is away costs time, no run and no server.
 func TestP17_DatabaseIsAway(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
