@@ -106,17 +106,11 @@ const maxKept = 200
 
 // room refuses a new document where there are too many.
 func (k *kept[T]) room(c *call) error {
-	n := 0
-	for _, err := range c.cfg.Chapters.Docs.Docs(c.r.Context(), ci.DocQuery{Kind: k.Kind, Scope: k.Scope, Limit: maxKept}) {
-		if err != nil {
-			return err
-		}
-		n++
+	n, err := ci.CountDocs(c.cfg.Chapters.Docs.Docs(c.r.Context(), ci.DocQuery{Kind: k.Kind, Scope: k.Scope, Limit: maxKept}))
+	if err == nil && n >= maxKept {
+		err = refuse(http.StatusConflict, fmt.Sprintf("There are %d already. Delete one that nobody needs.", n))
 	}
-	if n >= maxKept {
-		return refuse(http.StatusConflict, fmt.Sprintf("There are %d already. Delete one that nobody needs.", n))
-	}
-	return nil
+	return err
 }
 
 // remove deletes a document as it was read.

@@ -262,21 +262,17 @@ func (b *batch) room(ctx context.Context, p ci.ProjectID, name string) (bool, er
 	if b.known[scopeOf(p, name)] != nil {
 		return true, nil
 	}
-	_, err := b.in.docs.DocNamed(ctx, kindWorkflow, string(p), name)
-	if !hidden(err) {
+	if _, err := b.in.docs.DocNamed(ctx, kindWorkflow, string(p), name); !hidden(err) {
 		return true, err
 	}
-	n := 0
-	for _, k := range b.known { // those that are not written yet may be counted twice
+	n, err := ci.CountDocs(b.in.docs.Docs(ctx, ci.DocQuery{Kind: kindWorkflow, Scope: string(p), Limit: maxWorkflows}))
+	if err != nil {
+		return false, err
+	}
+	for _, k := range b.known { // those that are written already are counted twice
 		if k.Project == p {
 			n++
 		}
-	}
-	for _, err := range b.in.docs.Docs(ctx, ci.DocQuery{Kind: kindWorkflow, Scope: string(p), Limit: maxWorkflows}) {
-		if err != nil {
-			return false, err
-		}
-		n++
 	}
 	if n >= maxWorkflows {
 		b.in.log.Warn("insights leave out a workflow, the project has too many", "project", p, "most", maxWorkflows)

@@ -278,13 +278,11 @@ func (c *Clock) fit(ctx context.Context, p ci.ProjectID, fresh []ci.Doc, going i
 		return nil, nil
 	}
 	room := MaxSchedules + going
-	for _, err := range c.docs.Docs(ctx, ci.DocQuery{Kind: kindWorkflow, Scope: string(p), Limit: room}) {
-		if err != nil {
-			return nil, err
-		}
-		room--
+	have, err := ci.CountDocs(c.docs.Docs(ctx, ci.DocQuery{Kind: kindWorkflow, Scope: string(p), Limit: room}))
+	if err != nil {
+		return nil, err
 	}
-	if room < len(fresh) {
+	if room -= have; room < len(fresh) {
 		c.log.Warn("schedules left out, the project has too many", "project", p, "most", MaxSchedules, "left_out", len(fresh)-room)
 		fresh = fresh[:room]
 	}

@@ -150,17 +150,11 @@ const MaxSchedules = 100
 
 // room reports whether the project may have one more scheduled pipeline.
 func (c *Clock) room(ctx context.Context, p ci.ProjectID) error {
-	n := 0
-	for _, err := range c.docs.Docs(ctx, ci.DocQuery{Kind: kindPipeline, Scope: string(p), Limit: MaxSchedules}) {
-		if err != nil {
-			return err
-		}
-		n++
+	n, err := ci.CountDocs(c.docs.Docs(ctx, ci.DocQuery{Kind: kindPipeline, Scope: string(p), Limit: MaxSchedules}))
+	if err == nil && n >= MaxSchedules {
+		err = fmt.Errorf("the project has %d schedules and cannot have more; delete one that nobody needs: %w", n, ci.ErrConflict)
 	}
-	if n >= MaxSchedules {
-		return fmt.Errorf("the project has %d schedules and cannot have more; delete one that nobody needs: %w", n, ci.ErrConflict)
-	}
-	return nil
+	return err
 }
 
 // DeleteSchedule removes one. One that does not exist is [ci.ErrNotFound].

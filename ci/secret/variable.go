@@ -140,17 +140,11 @@ func (s *Safe) replace(ctx context.Context, e *edit, value string) error {
 // roomFor reports whether a project may have one variable more: each of its jobs
 // gets all of them.
 func (s *Safe) roomFor(ctx context.Context, d ci.Doc) error {
-	n := 0
-	for _, err := range s.docs.Docs(ctx, ci.DocQuery{Kind: d.Kind, Scope: d.Scope, Limit: MaxOfProject}) {
-		if err != nil {
-			return err
-		}
-		n++
+	n, err := ci.CountDocs(s.docs.Docs(ctx, ci.DocQuery{Kind: d.Kind, Scope: d.Scope, Limit: MaxOfProject}))
+	if err == nil && n >= MaxOfProject {
+		err = fmt.Errorf("the project has %d variables and cannot have more, delete one that nobody uses: %w", n, ci.ErrInvalid)
 	}
-	if n >= MaxOfProject {
-		return fmt.Errorf("the project has %d variables and cannot have more, delete one that nobody uses: %w", n, ci.ErrInvalid)
-	}
-	return nil
+	return err
 }
 
 // DeleteVariable removes a variable. One that does not exist is

@@ -133,17 +133,11 @@ const MaxWebhooks = 50
 
 // room reports whether the project may have one more.
 func (c *Courier) room(ctx context.Context, p ci.ProjectID) error {
-	n := 0
-	for _, err := range c.docs.Docs(ctx, ci.DocQuery{Kind: kindHook, Scope: string(p), Limit: MaxWebhooks}) {
-		if err != nil {
-			return err
-		}
-		n++
+	n, err := ci.CountDocs(c.docs.Docs(ctx, ci.DocQuery{Kind: kindHook, Scope: string(p), Limit: MaxWebhooks}))
+	if err == nil && n >= MaxWebhooks {
+		err = fmt.Errorf("the project has %d webhooks and cannot have more; delete one that nobody needs: %w", n, ci.ErrConflict)
 	}
-	if n >= MaxWebhooks {
-		return fmt.Errorf("the project has %d webhooks and cannot have more; delete one that nobody needs: %w", n, ci.ErrConflict)
-	}
-	return nil
+	return err
 }
 
 // place is where a document's secret belongs.
