@@ -287,6 +287,32 @@ func (n *town) compiledPipeline(v map[string]any) ci.Pipeline {
 	return n.world.compiled(ci.PipelineID(v["id"].(string)))
 }
 
+// TestA037_ForeignOrbs: who does not belong to an organisation compiles nothing
+// with its private orbs.
+func TestA037_ForeignOrbs(t *testing.T) {
+	n := newTown(t)
+	org := n.get("/organization/gh/acme")["id"].(string)
+	for _, refuse := range []error{ci.ErrDenied, ci.ErrNotFound} {
+		n.refuse = refuse
+		for _, owner := range []string{org, "gh/acme", "github/acme"} {
+			r := n.call("POST", "/api/v2/compile-config-with-defaults", `{"config_yaml":"version: 2.1","options":{"owner_id":"`+owner+`"}}`)
+			require.Contains(t, []int{403, 404}, r.StatusCode, owner)
+		}
+	}
+	require.Empty(t, n.compiled.Source, "nothing was compiled")
+}
+
+// TestA121_ClaimsOfAnotherOrg: the address of an organisation leads to its own
+// projects only.
+func TestA121_ClaimsOfAnotherOrg(t *testing.T) {
+	n := newTown(t)
+	project := string(n.world.now.ID)
+	n.say(200, "GET", "/org/gh%2Facme/project/"+project+"/oidc-custom-claims", "")
+	for _, method := range []string{"GET", "PATCH", "DELETE"} {
+		n.say(404, method, "/org/gh%2Fempty/project/"+project+"/oidc-custom-claims", `{"ttl":"1h"}`)
+	}
+}
+
 func TestCompile(t *testing.T) {
 	n := newTown(t)
 	const path = "/compile-config-with-defaults"
