@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/rondo-ci/rondo/ci"
 )
@@ -145,6 +146,9 @@ func list[T any](ctx context.Context, docs ci.Docs, kind, scope string) ([]T, er
 func create(ctx context.Context, docs ci.Docs, kind, prefix, scope, id, label string, one any) (string, error) {
 	if n := len([]rune(label)); n > 200 {
 		return "", fmt.Errorf("create token: the label has %d characters, 200 are allowed: %w", n, ci.ErrInvalid)
+	}
+	if strings.ContainsFunc(label, func(r rune) bool { return unicode.In(r, unicode.Cc, unicode.Cf, unicode.Zl, unicode.Zp) }) {
+		return "", fmt.Errorf("create token: the label has line breaks or characters that nobody sees, take them away: %w", ci.ErrInvalid)
 	}
 	n, err := ci.CountDocs(docs.Docs(ctx, ci.DocQuery{Kind: kind, Scope: scope, Limit: MaxTokens}))
 	if err != nil {

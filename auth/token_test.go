@@ -57,6 +57,10 @@ func TestTokens_Limits(t *testing.T) {
 	require.ErrorIs(t, err, ci.ErrInvalid)
 	_, _, err = tokens.CreatePersonalToken(t.Context(), ci.Actor{}, "")
 	require.ErrorIs(t, err, ci.ErrInvalid)
+	for _, label := range []string{"a\nb", "\u202eadmin", "\x1b[31m"} {
+		_, _, err = tokens.CreateProjectToken(t.Context(), "shop", ci.ScopeAll, label, ada)
+		require.ErrorIs(t, err, ci.ErrInvalid, label)
+	}
 	for range auth.MaxTokens {
 		_, _, err := tokens.CreatePersonalToken(t.Context(), ada, "")
 		require.NoError(t, err)

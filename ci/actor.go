@@ -1,5 +1,7 @@
 package ci
 
+import "strings"
+
 // An Actor is who caused something: a person, the server itself, a schedule.
 // Every trigger, approval, cancel and rerun carries one, and every event shows
 // it. The zero Actor is the system.
@@ -21,9 +23,12 @@ const (
 	ActorProject  ActorKind = "project"  // a program with a [ProjectToken]; ID is the token's
 )
 
-// String returns the login, or "system" for the zero Actor.
+// String returns the login, or "system" for the zero Actor. The name that
+// somebody gave a token is never taken for a person's.
 func (a Actor) String() string {
 	switch {
+	case a.Kind == ActorProject:
+		return strings.TrimSpace("project token " + a.Login)
 	case a.Login != "":
 		return a.Login
 	case a.Kind == ActorSystem:
