@@ -32,6 +32,8 @@ func TestPreview_Problems(t *testing.T) {
 		"per-hour 0":      {func(t *ci.Timetable) { t.PerHour = 0 }, "per-hour is 0, but must be 1 to 60"},
 		"per-hour 61":     {func(t *ci.Timetable) { t.PerHour = 61 }, "per-hour is 61"},
 		"no hours":        {func(t *ci.Timetable) { t.HoursOfDay = nil }, "hours-of-day is empty"},
+		"many hours":      {func(t *ci.Timetable) { t.HoursOfDay = make([]int, 100_000) }, "hours-of-day has 100000 entries, more than 100"},
+		"many days":       {func(t *ci.Timetable) { t.DaysOfWeek = slices.Repeat([]string{"MON"}, 101) }, "days-of-week has 101 entries"},
 		"hour 24":         {func(t *ci.Timetable) { t.HoursOfDay = []int{1, 24} }, "hours-of-day has 24"},
 		"both days":       {func(t *ci.Timetable) { t.DaysOfMonth = []int{1} }, "one of days-of-week and days-of-month"},
 		"no days":         {func(t *ci.Timetable) { t.DaysOfWeek = nil }, "one of days-of-week and days-of-month"},

@@ -261,6 +261,34 @@ func TestP1_TwoServers(t *testing.T) {
 	})
 }
 
+// Also while a receiver takes its time.
+func TestP1_TwoServersSlowReceiver(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.got.answer = func(ctx context.Context, _ letter, _ int) (int, error) {
+			select {
+			case <-time.After(8 * time.Second):
+				return 200, nil
+			case <-ctx.Done():
+				return 0, ctx.Err()
+			}
+		}
+		w.cfg.PerHook = 64
+		c := w.courier()
+		w.put(c, ci.Webhook{})
+		w.run(c.Run)
+		w.run(w.courier().Run)
+		synctest.Wait()
+		for range 20 {
+			w.build(ci.Success)
+			time.Sleep(time.Second)
+		}
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		require.Equal(t, 60, len(w.got.letters()))
+	})
+}
+
 // A project has no more webhooks than an event can be told to at once.
 func TestPutWebhook_Many(t *testing.T) {
 	w := newWorld(t)
