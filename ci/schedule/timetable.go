@@ -153,7 +153,9 @@ func weekday(field string) string {
 		case from == "7" && !ranged && !stepped:
 			parts[i] = "0"
 		case from == "7" && (!ranged || to == "7"): // 7/n, 7-7
-			parts[i] = "0-0/1"
+			if n, err := strconv.Atoi(step); !stepped || err == nil && n > 0 {
+				parts[i] = "0-0/1"
+			}
 		case ranged && to == "7" && !stepped:
 			parts[i] = from + "-6,0"
 		case ranged && to == "7":

@@ -41,6 +41,8 @@ func TestPreview_Problems(t *testing.T) {
 		"day 32":          {func(t *ci.Timetable) { t.DaysOfWeek, t.DaysOfMonth = nil, []int{32} }, "days-of-month has 32"},
 		"month":           {func(t *ci.Timetable) { t.Months = []string{"JUNE"} }, `months has "JUNE"`},
 		"cron and more":   {func(t *ci.Timetable) { t.Cron = "0 4 * * *" }, "cron stands alone"},
+		"Sunday by 0":     {func(t *ci.Timetable) { *t = ci.Timetable{Cron: "0 0 * * 7/0"} }, "7/0"},
+		"Sunday by x":     {func(t *ci.Timetable) { *t = ci.Timetable{Cron: "0 0 * * 7-7/x"} }, "from x"},
 		"six fields":      {func(t *ci.Timetable) { *t = ci.Timetable{Cron: "0 0 4 * * *"} }, "five fields"},
 		"time zone":       {func(t *ci.Timetable) { *t = ci.Timetable{Cron: "TZ=Asia/Tokyo 0 4 * *"} }, "five fields"},
 		"@daily":          {func(t *ci.Timetable) { *t = ci.Timetable{Cron: "@daily 0 4 * *"} }, "five fields"},
