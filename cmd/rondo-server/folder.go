@@ -184,13 +184,18 @@ func (f folders) Complete(ctx context.Context, p ci.Project, t ci.Trigger) (ci.T
 }
 
 // Follow says no more than whether the folder is built: its new commits are
-// seen without anybody's help.
-func (f folders) Follow(_ context.Context, slug string, _ bool, _ ci.Actor) (ci.Project, error) {
+// seen without anybody's help, for as long as the server is told of it.
+func (f folders) Follow(_ context.Context, slug string, follow bool, _ ci.Actor) (ci.Project, error) {
 	for id, repo := range f {
-		if p := repo.Project(); p.Slug == slug {
-			p.ID, p.Followed = id, true
-			return p, nil
+		p := repo.Project()
+		switch {
+		case p.Slug != slug:
+			continue
+		case !follow:
+			return ci.Project{}, fmt.Errorf("the folder %s is built as long as the server is started with it: take it out of the settings: %w", repo.Dir(), ci.ErrInvalid)
 		}
+		p.ID, p.Followed = id, true
+		return p, nil
 	}
 	return ci.Project{}, fmt.Errorf("project %s is no folder that this server builds: %w", slug, ci.ErrNotFound)
 }

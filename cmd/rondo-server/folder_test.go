@@ -47,3 +47,20 @@ func TestA022_CommitUnderAnotherName(t *testing.T) {
 		require.Equal(t, tt.want, got.Revision, tt.given)
 	}
 }
+
+// A folder cannot be left alone by way of the API, and it does not say that it
+// was.
+func TestFolders_Follow(t *testing.T) {
+	repo, err := local.Open(t.Context(), newRepo(t, "version: 2.1").dir)
+	require.NoError(t, err)
+	p := repo.Project()
+	all := folders{p.ID: repo}
+	got, err := all.Follow(t.Context(), p.Slug, true, ci.Actor{})
+	require.NoError(t, err)
+	require.True(t, got.Followed)
+	_, err = all.Follow(t.Context(), p.Slug, false, ci.Actor{})
+	require.ErrorIs(t, err, ci.ErrInvalid)
+	require.ErrorContains(t, err, "take it out of the settings")
+	_, err = all.Follow(t.Context(), "gh/acme/shop", true, ci.Actor{})
+	require.ErrorIs(t, err, ci.ErrNotFound)
+}
