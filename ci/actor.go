@@ -1,7 +1,5 @@
 package ci
 
-import "strings"
-
 // An Actor is who caused something: a person, the server itself, a schedule.
 // Every trigger, approval, cancel and rerun carries one, and every event shows
 // it. The zero Actor is the system.
@@ -20,15 +18,12 @@ const (
 	ActorUser     ActorKind = "user"     // a person, by page, API or CLI
 	ActorSchedule ActorKind = "schedule" // a schedule that fired
 	ActorForge    ActorKind = "forge"    // a push or pull request on a code host
-	ActorProject  ActorKind = "project"  // a program with a [ProjectToken]; ID is the token's
+	ActorProject  ActorKind = "project"  // a program with a [ProjectToken]; ID is the token's, Login no person's
 )
 
-// String returns the login, or "system" for the zero Actor. The name that
-// somebody gave a token is never taken for a person's.
+// String returns the login, or "system" for the zero Actor.
 func (a Actor) String() string {
 	switch {
-	case a.Kind == ActorProject:
-		return strings.TrimSpace("project token " + a.Login)
 	case a.Login != "":
 		return a.Login
 	case a.Kind == ActorSystem:

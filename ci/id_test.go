@@ -86,8 +86,6 @@ func TestActor_String(t *testing.T) {
 	require.Equal(t, "system", ci.Actor{}.String())
 	require.Equal(t, "alice", alice.String())
 	require.Equal(t, "schedule", ci.Actor{Kind: ci.ActorSchedule}.String())
-	require.Equal(t, "project token alice", ci.Actor{Kind: ci.ActorProject, ID: "1", Login: "alice"}.String(), "A162: nobody is called like a person")
-	require.Equal(t, "project token", ci.Actor{Kind: ci.ActorProject, ID: "1"}.String())
 }
 
 func TestPlan_Job(t *testing.T) {
