@@ -1,6 +1,8 @@
 package api_test
 
 import (
+	"context"
+	"io"
 	"net/http"
 	"net/url"
 	"strings"
@@ -124,6 +126,39 @@ func TestA122_ForkSettings(t *testing.T) {
 	n.refuse = nil
 	n.say(200, "PATCH", path, `{"advanced":{},"id":"x","slug":"gh/evil/x","org":"evil","followed":false,"clone_url":"file:///etc","repo_id":"1"}`)
 	require.Equal(t, slug, n.get("/project/" + slug)["slug"])
+}
+
+// TestA122_SlowSettings: who began to send before an administrator took
+// something back does not write it back.
+func TestA122_SlowSettings(t *testing.T) {
+	for path, body := range map[string]string{
+		"PATCH /api/v2/project/" + slug + "/settings": `{"advanced":{"autocancel_builds":true}}`,
+		"PUT /api/v1.1/project/" + slug + "/settings": `{"feature_flags":{"autocancel-builds":true}}`,
+	} {
+		asked := make(chan struct{}, 10)
+		n := newTown(t, func(c *api.Config) {
+			c.May = func(context.Context, ci.Actor, ci.Project, bool) error { asked <- struct{}{}; return nil }
+		})
+		p := n.world.now
+		put := func(secrets bool) error {
+			p.ForkSecrets = secrets
+			return n.world.db.PutProject(t.Context(), p)
+		}
+		require.NoError(t, put(true))
+		from, to := io.Pipe()
+		go func() {
+			<-asked
+			_ = put(false) // shows in the end
+			_, _ = io.WriteString(to, body)
+			_ = to.Close()
+		}()
+		method, path, _ := strings.Cut(path, " ")
+		r := n.call(method, path, body, func(r *http.Request) { r.Body, r.ContentLength = from, -1 })
+		require.Equal(t, 200, r.StatusCode, r.body)
+		is, err := n.world.db.Project(t.Context(), p.ID)
+		require.NoError(t, err)
+		require.Equal(t, []bool{false, true}, []bool{is.ForkSecrets, is.AutoCancel})
+	}
 }
 
 func TestSettings(t *testing.T) {

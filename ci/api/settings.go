@@ -110,15 +110,9 @@ func (c *call) getSettings() (any, error) {
 }
 
 func (c *call) changeSettings() (any, error) {
-	p, err := c.project(true)
-	if err != nil {
-		return nil, err
-	}
-	if c.cfg.Chapters.PutProject == nil {
-		return nil, absent("settings to change")
-	}
 	var req settingsChange
-	if err := c.body(&req); err != nil {
+	p, err := c.toSet(&req)
+	if err != nil {
 		return nil, err
 	}
 	before := p.Settings
@@ -129,6 +123,22 @@ func (c *call) changeSettings() (any, error) {
 		return nil, err
 	}
 	return settingsOf(p.Settings), nil
+}
+
+// toSet reads the request and returns the project of the address as it is after
+// that: who sends slowly would write back what others have changed meanwhile.
+func (c *call) toSet(req any) (ci.Project, error) {
+	p, err := c.project(true)
+	if err == nil && c.cfg.Chapters.PutProject == nil {
+		err = absent("settings to change")
+	}
+	if err == nil {
+		err = c.body(req)
+	}
+	if err != nil {
+		return p, err
+	}
+	return c.project(true)
 }
 
 // putSettings writes the settings of a project that the caller may change. What

@@ -82,16 +82,9 @@ func (c *call) settingsOf(ctx context.Context, p ci.Project) (any, error) {
 }
 
 func (c *call) changeSettings1() (any, error) {
-	p, err := c.project(true)
-	if err != nil {
-		return nil, err
-	}
-	ctx, ask := c.r.Context(), c.cfg.Chapters
-	if ask.PutProject == nil {
-		return nil, absent("settings to change")
-	}
 	var req settingsRequest1
-	if err := c.body(&req); err != nil {
+	p, err := c.toSet(&req)
+	if err != nil {
 		return nil, err
 	}
 	before := p.Settings
@@ -110,7 +103,7 @@ func (c *call) changeSettings1() (any, error) {
 	if err := c.putSettings(before, p); err != nil {
 		return nil, err
 	}
-	return c.settingsOf(ctx, p)
+	return c.settingsOf(c.r.Context(), p)
 }
 
 // A token1 is a project token on the wire; Token is there once.
