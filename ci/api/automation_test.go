@@ -302,6 +302,31 @@ func TestA037_ForeignOrbs(t *testing.T) {
 	require.Empty(t, n.compiled.Source, "nothing was compiled")
 }
 
+// TestA037_CompilesAreFew: nobody has more than a few texts compiled at once.
+func TestA037_CompilesAreFew(t *testing.T) {
+	began, end := make(chan struct{}), make(chan struct{})
+	n := newTown(t, func(c *api.Config) {
+		c.Chapters.Compile = func(context.Context, api.CompileRequest) (string, error) {
+			began <- struct{}{}
+			<-end
+			return "", nil
+		}
+	})
+	send := func() int {
+		return n.call("POST", "/api/v2/compile-config-with-defaults", `{"config_yaml":"version: 2.1"}`).StatusCode
+	}
+	statuses := make(chan int, 4)
+	for range 4 {
+		go func() { statuses <- send() }()
+		<-began
+	}
+	require.Equal(t, 429, send())
+	close(end)
+	for range 4 {
+		require.Equal(t, 200, <-statuses)
+	}
+}
+
 // TestA121_ClaimsOfAnotherOrg: the address of an organisation leads to its own
 // projects only.
 func TestA121_ClaimsOfAnotherOrg(t *testing.T) {
