@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/rondo-ci/rondo/ci"
 )
@@ -146,12 +147,12 @@ func create(ctx context.Context, docs ci.Docs, kind, prefix, scope, id, label st
 	if n := len([]rune(label)); n > 200 {
 		return "", fmt.Errorf("create token: the label has %d characters, 200 are allowed: %w", n, ci.ErrInvalid)
 	}
-	n := 0
-	for _, err := range docs.Docs(ctx, ci.DocQuery{Kind: kind, Scope: scope}) {
-		if err != nil {
-			return "", fmt.Errorf("create token: %w", err)
-		}
-		n++
+	if strings.ContainsFunc(label, func(r rune) bool { return unicode.In(r, unicode.Cc, unicode.Cf, unicode.Zl, unicode.Zp) }) {
+		return "", fmt.Errorf("create token: the label has line breaks or characters that nobody sees, take them away: %w", ci.ErrInvalid)
+	}
+	n, err := ci.CountDocs(docs.Docs(ctx, ci.DocQuery{Kind: kind, Scope: scope, Limit: MaxTokens}))
+	if err != nil {
+		return "", fmt.Errorf("create token: %w", err)
 	}
 	if n >= MaxTokens {
 		return "", fmt.Errorf("create token: there are %d already; delete one that is not used: %w", n, ci.ErrConflict)

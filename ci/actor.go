@@ -18,7 +18,7 @@ const (
 	ActorUser     ActorKind = "user"     // a person, by page, API or CLI
 	ActorSchedule ActorKind = "schedule" // a schedule that fired
 	ActorForge    ActorKind = "forge"    // a push or pull request on a code host
-	ActorProject  ActorKind = "project"  // a program with a [ProjectToken]; ID is the token's
+	ActorProject  ActorKind = "project"  // a program with a [ProjectToken]; ID is the token's, Login no person's
 )
 
 // String returns the login, or "system" for the zero Actor.

@@ -91,3 +91,15 @@ type Docs interface {
 	// document without kind or ID, or one that is too large, is [ErrInvalid].
 	WriteDocs(ctx context.Context, changes ...DocChange) ([]Doc, error)
 }
+
+// CountDocs returns how many documents a sequence yields before it ends or
+// fails: with a query that has a Limit, whether there is room for one more.
+func CountDocs(all iter.Seq2[Doc, error]) (n int, err error) {
+	for _, err := range all {
+		if err != nil {
+			return n, err
+		}
+		n++
+	}
+	return n, nil
+}

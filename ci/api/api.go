@@ -61,6 +61,7 @@ type API struct {
 	spec   []byte // openapi.json
 	spec1  []byte // that of v1.1
 	limits limits
+	gate   wire.Gate // of compilations
 	// outputKey is that of the Config, or one made up.
 	outputKey []byte
 }

@@ -3,6 +3,7 @@ package api_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"strings"
 	"testing"
@@ -123,6 +124,22 @@ func TestReadersSeeNoSecrets(t *testing.T) {
 	} {
 		n.say(403, method, path, "")
 	}
+}
+
+// TestA095_ManyDefinitions: what is read as a whole does not grow without end.
+func TestA095_ManyDefinitions(t *testing.T) {
+	n := newTown(t)
+	project := string(n.world.now.ID)
+	of := "/projects/" + project + "/pipeline-definitions"
+	for i := range 200 {
+		d := ci.Doc{Kind: "pipeline-definition", ID: ci.NewID(), Scope: project, Name: fmt.Sprint(i), Body: []byte(`{"name":"` + fmt.Sprint(i) + `"}`)}
+		_, err := n.world.db.WriteDocs(t.Context(), ci.DocChange{Doc: d})
+		require.NoError(t, err)
+	}
+	require.Contains(t, n.say(409, "POST", of, `{"name":"more"}`)["message"], "There are 200 already")
+	all := items(n.get(of))
+	require.Len(t, all, 201)
+	n.say(200, "PATCH", of+"/"+all[200]["id"].(string), `{"description":"those that are there can be changed"}`)
 }
 
 func TestDefinitions(t *testing.T) {
@@ -268,6 +285,57 @@ func TestPipelineRun(t *testing.T) {
 // compiledPipeline waits for the pipeline of a reply.
 func (n *town) compiledPipeline(v map[string]any) ci.Pipeline {
 	return n.world.compiled(ci.PipelineID(v["id"].(string)))
+}
+
+// TestA037_ForeignOrbs: who does not belong to an organisation compiles nothing
+// with its private orbs.
+func TestA037_ForeignOrbs(t *testing.T) {
+	n := newTown(t)
+	org := n.get("/organization/gh/acme")["id"].(string)
+	for _, refuse := range []error{ci.ErrDenied, ci.ErrNotFound} {
+		n.refuse = refuse
+		for _, owner := range []string{org, "gh/acme", "github/acme"} {
+			r := n.call("POST", "/api/v2/compile-config-with-defaults", `{"config_yaml":"version: 2.1","options":{"owner_id":"`+owner+`"}}`)
+			require.Contains(t, []int{403, 404}, r.StatusCode, owner)
+		}
+	}
+	require.Empty(t, n.compiled.Source, "nothing was compiled")
+}
+
+// TestA037_CompilesAreFew: nobody has more than a few texts compiled at once.
+func TestA037_CompilesAreFew(t *testing.T) {
+	began, end := make(chan struct{}), make(chan struct{})
+	n := newTown(t, func(c *api.Config) {
+		c.Chapters.Compile = func(context.Context, api.CompileRequest) (string, error) {
+			began <- struct{}{}
+			<-end
+			return "", nil
+		}
+	})
+	send := func() int {
+		return n.call("POST", "/api/v2/compile-config-with-defaults", `{"config_yaml":"version: 2.1"}`).StatusCode
+	}
+	statuses := make(chan int, 4)
+	for range 4 {
+		go func() { statuses <- send() }()
+		<-began
+	}
+	require.Equal(t, 429, send())
+	close(end)
+	for range 4 {
+		require.Equal(t, 200, <-statuses)
+	}
+}
+
+// TestA121_ClaimsOfAnotherOrg: the address of an organisation leads to its own
+// projects only.
+func TestA121_ClaimsOfAnotherOrg(t *testing.T) {
+	n := newTown(t)
+	project := string(n.world.now.ID)
+	n.say(200, "GET", "/org/gh%2Facme/project/"+project+"/oidc-custom-claims", "")
+	for _, method := range []string{"GET", "PATCH", "DELETE"} {
+		n.say(404, method, "/org/gh%2Fempty/project/"+project+"/oidc-custom-claims", `{"ttl":"1h"}`)
+	}
 }
 
 func TestCompile(t *testing.T) {

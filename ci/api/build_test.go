@@ -114,6 +114,19 @@ func TestBuild(t *testing.T) {
 	}
 }
 
+// TestA022_LatestArtifacts: what the code of a stranger built is nobody's latest
+// artifact, whatever the branch is called.
+func TestA022_LatestArtifacts(t *testing.T) {
+	w, _ := newOldWorld(t)
+	w.work(w.trigger(ci.Trigger{}), ci.Failed)
+	ours := w.builds(shop1 + "/latest/artifacts")
+	require.Len(t, ours, 2)
+	w.work(w.trigger(ci.Trigger{Fork: "mallory/shop"}), ci.Failed)
+	require.Len(t, w.builds(shop1), 2)
+	require.Equal(t, ours, w.builds(shop1+"/latest/artifacts"))
+	require.Equal(t, ours, w.builds(shop1+"/latest/artifacts?branch=main"))
+}
+
 // TestBuildOutput fetches output as scripts do: by its address and no token.
 func TestBuildOutput(t *testing.T) {
 	w, _ := newOldWorld(t)

@@ -59,6 +59,9 @@ func (c *call) walk() *walk {
 	return &walk{c, map[ci.PipelineID][]ci.Workflow{}, map[ci.Query]*stretch{}}
 }
 
+// buildsLook is how many builds cost as much as a pipeline.
+const buildsLook = 20
+
 // previousLook is how many pipelines back a build before is looked for.
 const previousLook = 10
 
@@ -102,7 +105,7 @@ func origin(all []ci.Workflow, f *ci.Workflow) ci.WorkflowID {
 
 // newest returns want builds of those that q selects and keep keeps, from the
 // offset on, newest first. Its cost is that of the pipelines up to there, of
-// which it looks at pipelineLook at most.
+// which it looks at pipelineLook at most, fewer if they have many builds.
 func (w *walk) newest(q ci.Query, keep func(built) bool, offset, want int) ([]built, error) {
 	ctx := w.r.Context()
 	var found []built
@@ -114,7 +117,7 @@ func (w *walk) newest(q ci.Query, keep func(built) bool, offset, want int) ([]bu
 		}
 		for _, p := range batch {
 			q.Before = p.ID
-			if len(found) >= offset+want {
+			if len(found) >= offset+want || looked >= pipelineLook {
 				break
 			}
 			project, err := w.may(ctx, p.Trigger.Project, false)
@@ -128,6 +131,7 @@ func (w *walk) newest(q ci.Query, keep func(built) bool, offset, want int) ([]bu
 			if err != nil {
 				return nil, err
 			}
+			looked += len(of) / buildsLook
 			for _, b := range of {
 				if (!b.job.Queued.IsZero() || b.job.Status == ci.Unauthorized) && keep(b) {
 					found = append(found, b)

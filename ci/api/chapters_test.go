@@ -1,6 +1,8 @@
 package api_test
 
 import (
+	"context"
+	"io"
 	"net/http"
 	"net/url"
 	"strings"
@@ -100,6 +102,66 @@ func TestDeleteProject(t *testing.T) {
 // natural returns the definition that the project has by nature.
 func natural(n *town) string {
 	return items(n.get("/projects/" + string(n.world.now.ID) + "/pipeline-definitions"))[0]["id"].(string)
+}
+
+// TestA122_ForkSettings: who may write in a project does not decide what the
+// code of strangers may do there; an administrator of the organisation does.
+func TestA122_ForkSettings(t *testing.T) {
+	n := newTown(t)
+	path, old := "/project/"+slug+"/settings", "/api/v1.1/project/"+slug+"/settings"
+	n.refuse, n.writes = ci.ErrDenied, true
+	for _, body := range []string{`{"advanced":{"build_fork_prs":true}}`, `{"advanced":{"forks_receive_secret_env_vars":true,"autocancel_builds":true}}`} {
+		n.say(403, "PATCH", path, body)
+	}
+	for _, name := range []string{"build-fork-prs", "forks-receive-secret-env-vars"} {
+		require.Equal(t, 403, n.call("PUT", old, `{"feature_flags":{"`+name+`":true}}`).StatusCode)
+	}
+	is := n.say(200, "PATCH", path, `{"advanced":{"build_fork_prs":false,"build_prs_only":true}}`)["advanced"].(map[string]any)
+	require.Equal(t, []any{false, false, false, true},
+		[]any{is["build_fork_prs"], is["forks_receive_secret_env_vars"], is["autocancel_builds"], is["build_prs_only"]})
+	n.refuse = nil
+	n.say(200, "PATCH", path, `{"advanced":{"build_fork_prs":true,"write_settings_requires_admin":true}}`)
+	n.refuse = ci.ErrDenied
+	n.say(403, "PATCH", path, `{"advanced":{"autocancel_builds":true}}`)
+	n.say(403, "PATCH", path, `{"advanced":{"write_settings_requires_admin":false}}`)
+	require.Equal(t, 403, n.call("PUT", old, `{"feature_flags":{"write-settings-requires-admin":false}}`).StatusCode)
+	// What is no setting is not set.
+	n.refuse = nil
+	n.say(200, "PATCH", path, `{"advanced":{},"id":"x","slug":"gh/evil/x","org":"evil","followed":false,"clone_url":"file:///etc","repo_id":"1"}`)
+	require.Equal(t, slug, n.get("/project/" + slug)["slug"])
+}
+
+// TestA122_SlowSettings: who began to send before an administrator took
+// something back does not write it back.
+func TestA122_SlowSettings(t *testing.T) {
+	for path, body := range map[string]string{
+		"PATCH /api/v2/project/" + slug + "/settings": `{"advanced":{"autocancel_builds":true}}`,
+		"PUT /api/v1.1/project/" + slug + "/settings": `{"feature_flags":{"autocancel-builds":true}}`,
+	} {
+		asked := make(chan struct{}, 10)
+		n := newTown(t, func(c *api.Config) {
+			c.May = func(context.Context, ci.Actor, ci.Project, bool) error { asked <- struct{}{}; return nil }
+		})
+		p := n.world.now
+		put := func(secrets bool) error {
+			p.ForkSecrets = secrets
+			return n.world.db.PutProject(t.Context(), p)
+		}
+		require.NoError(t, put(true))
+		from, to := io.Pipe()
+		go func() {
+			<-asked
+			_ = put(false) // shows in the end
+			_, _ = io.WriteString(to, body)
+			_ = to.Close()
+		}()
+		method, path, _ := strings.Cut(path, " ")
+		r := n.call(method, path, body, func(r *http.Request) { r.Body, r.ContentLength = from, -1 })
+		require.Equal(t, 200, r.StatusCode, r.body)
+		is, err := n.world.db.Project(t.Context(), p.ID)
+		require.NoError(t, err)
+		require.Equal(t, []bool{false, true}, []bool{is.ForkSecrets, is.AutoCancel})
+	}
 }
 
 func TestSettings(t *testing.T) {

@@ -68,8 +68,12 @@ func (c *call) compile() (any, error) {
 			return nil, err
 		}
 	}
-	expanded, err := c.cfg.Chapters.Compile(c.r.Context(), CompileRequest{
-		Source: req.Config, Org: org, Parameters: plainMap(req.Options.Parameters), Values: plainMap(req.Options.Values),
+	var expanded string
+	err = c.gate.Compile(c.by, func() (err error) {
+		expanded, err = c.cfg.Chapters.Compile(c.r.Context(), CompileRequest{
+			Source: req.Config, Org: org, Parameters: plainMap(req.Options.Parameters), Values: plainMap(req.Options.Values),
+		})
+		return err
 	})
 	out := compiled{Valid: err == nil, Source: req.Config, Output: expanded, Errors: []compileError{}}
 	if err == nil {

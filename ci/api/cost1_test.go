@@ -82,6 +82,36 @@ func TestBuildListCost(t *testing.T) {
 	require.LessOrEqual(t, cost("/api/v1.1/recent-builds?shallow=true").queries, 2)
 }
 
+// A fat database has thousands of builds in each pipeline.
+type fat struct {
+	*memdb.DB
+	reads int
+}
+
+func (f *fat) Workflows(ctx context.Context, id ci.PipelineID) ([]ci.Workflow, error) {
+	f.reads++
+	all, err := f.DB.Workflows(ctx, id)
+	for i := range 2500 {
+		all[0].Jobs = append(all[0].Jobs, ci.Job{Name: fmt.Sprint("j", i), Number: int64(i + 1), Queued: time.Now(), Status: ci.Success})
+	}
+	return all, err
+}
+
+// TestA154_DeepOffset: how far somebody asks into the past does not decide how
+// much is held in memory for them.
+func TestA154_DeepOffset(t *testing.T) {
+	w, _ := newOldWorld(t)
+	w.history(80)
+	db := &fat{DB: w.db}
+	h := api.New(w.server, db, w.logs, w.files, w.cfg)
+	r := httptest.NewRequest("GET", shop1+"?offset=1000000000", nil)
+	with(token)(r)
+	rec := httptest.NewRecorder()
+	h.ServeHTTP(rec, r)
+	require.Equal(t, "[]", strings.TrimSpace(rec.Body.String()))
+	require.LessOrEqual(t, db.reads, 20)
+}
+
 // BenchmarkOldReads is what monitors ask for again and again, of a project with
 // 1,000 pipelines in SQLite.
 func BenchmarkOldReads(b *testing.B) {

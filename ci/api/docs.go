@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"iter"
+	"net/http"
 
 	"github.com/rondo-ci/rondo/ci"
 )
@@ -83,6 +84,11 @@ func (k *kept[T]) write(c *call) error {
 	if c.cfg.Chapters.Docs == nil {
 		return absent("place to keep this in")
 	}
+	if k.Version == 0 {
+		if err := k.room(c); err != nil {
+			return err
+		}
+	}
 	body, err := json.Marshal(k.is)
 	if err != nil {
 		return err
@@ -91,6 +97,19 @@ func (k *kept[T]) write(c *call) error {
 	docs, err := c.cfg.Chapters.Docs.WriteDocs(c.r.Context(), ci.DocChange{Doc: k.Doc})
 	if err == nil {
 		k.Doc = docs[0]
+	}
+	return err
+}
+
+// maxKept is how many documents of a kind a scope may have: they are read as a
+// whole.
+const maxKept = 200
+
+// room refuses a new document where there are too many.
+func (k *kept[T]) room(c *call) error {
+	n, err := ci.CountDocs(c.cfg.Chapters.Docs.Docs(c.r.Context(), ci.DocQuery{Kind: k.Kind, Scope: k.Scope, Limit: maxKept}))
+	if err == nil && n >= maxKept {
+		err = refuse(http.StatusConflict, fmt.Sprintf("There are %d already. Delete one that nobody needs.", n))
 	}
 	return err
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"strings"
 
 	"github.com/rondo-ci/rondo/ci"
 )
@@ -45,7 +46,9 @@ func (c *call) welcome(route route) error {
 		return refuse(http.StatusForbidden, "The scope of this project token does not allow that.")
 	}
 	c.guest = guest{token: &p}
-	c.by = ci.Actor{ID: p.ID, Kind: ci.ActorProject, Login: p.Label}
+	// People choose the label: it must not be taken for anybody's login, on a
+	// page or where groups are looked up.
+	c.by = ci.Actor{ID: p.ID, Kind: ci.ActorProject, Login: strings.TrimSpace("project token " + p.Label)}
 	return nil
 }
 

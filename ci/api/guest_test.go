@@ -93,7 +93,7 @@ func TestA114_ProjectTokens(t *testing.T) {
 	require.Equal(t, 201, w.call("POST", shop1, "", with(tokens[ci.ScopeAll])).StatusCode)
 	for p, err := range w.db.Pipelines(t.Context(), ci.Query{Project: lists.ID, Limit: 1}) {
 		require.NoError(t, err)
-		require.Equal(t, []any{ci.ActorProject, "t"}, []any{p.Trigger.Actor.Kind, p.Trigger.Actor.Login})
+		require.Equal(t, []any{ci.ActorProject, "project token t"}, []any{p.Trigger.Actor.Kind, p.Trigger.Actor.Login})
 	}
 }
 

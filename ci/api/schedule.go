@@ -170,12 +170,15 @@ func (c *call) getSchedule() (any, error) {
 }
 
 func (c *call) changeSchedule() (any, error) {
-	s, p, err := c.schedule(true)
-	if err != nil {
+	if _, _, err := c.schedule(true); err != nil {
 		return nil, err
 	}
 	var req scheduleRequest
 	if err := c.body(&req); err != nil {
+		return nil, err
+	}
+	s, p, err := c.schedule(true) // as it is now: the sender may have been slow
+	if err != nil {
 		return nil, err
 	}
 	return c.putSchedule(s, req, p.Slug)

@@ -110,29 +110,48 @@ func (c *call) getSettings() (any, error) {
 }
 
 func (c *call) changeSettings() (any, error) {
-	p, err := c.project(true)
+	var req settingsChange
+	p, err := c.toSet(&req)
 	if err != nil {
 		return nil, err
 	}
-	if p.AdminSettings {
-		if err := c.mayOrg(p.OrgSlug(), true); err != nil {
-			return nil, err
-		}
-	}
-	if c.cfg.Chapters.PutProject == nil {
-		return nil, absent("settings to change")
-	}
-	var req settingsChange
-	if err := c.body(&req); err != nil {
-		return nil, err
-	}
+	before := p.Settings
 	if err := req.Advanced.onto(&p.Settings); err != nil {
 		return nil, err
 	}
-	if err := c.cfg.Chapters.PutProject(c.r.Context(), p); err != nil {
-		return nil, named(err, "Project")
+	if err := c.putSettings(before, p); err != nil {
+		return nil, err
 	}
 	return settingsOf(p.Settings), nil
+}
+
+// toSet reads the request and returns the project of the address as it is after
+// that: who sends slowly would write back what others have changed meanwhile.
+func (c *call) toSet(req any) (ci.Project, error) {
+	p, err := c.project(true)
+	if err == nil && c.cfg.Chapters.PutProject == nil {
+		err = absent("settings to change")
+	}
+	if err == nil {
+		err = c.body(req)
+	}
+	if err != nil {
+		return p, err
+	}
+	return c.project(true)
+}
+
+// putSettings writes the settings of a project that the caller may change. What
+// strangers' code may do is for administrators of the organisation to say, and
+// so is all the rest where the project wants that.
+func (c *call) putSettings(before ci.Settings, p ci.Project) error {
+	strangers := p.BuildForks != before.BuildForks || p.ForkSecrets != before.ForkSecrets
+	if before.AdminSettings || strangers {
+		if err := c.mayOrg(p.OrgSlug(), true); err != nil {
+			return err
+		}
+	}
+	return named(c.cfg.Chapters.PutProject(c.r.Context(), p), "Project")
 }
 
 // follow makes the code host tell of pushes to a repository, or stops that.

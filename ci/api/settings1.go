@@ -82,23 +82,12 @@ func (c *call) settingsOf(ctx context.Context, p ci.Project) (any, error) {
 }
 
 func (c *call) changeSettings1() (any, error) {
-	p, err := c.project(true)
+	var req settingsRequest1
+	p, err := c.toSet(&req)
 	if err != nil {
 		return nil, err
 	}
-	ctx, ask := c.r.Context(), c.cfg.Chapters
-	if ask.PutProject == nil {
-		return nil, absent("settings to change")
-	}
-	if p.AdminSettings {
-		if err := c.mayOrg(p.OrgSlug(), true); err != nil {
-			return nil, err
-		}
-	}
-	var req settingsRequest1
-	if err := c.body(&req); err != nil {
-		return nil, err
-	}
+	before := p.Settings
 	known := flags(&p.Settings)
 	for name, v := range req.Flags {
 		f, ok := known[name]
@@ -111,10 +100,10 @@ func (c *call) changeSettings1() (any, error) {
 			*f.field = *v != f.not
 		}
 	}
-	if err := ask.PutProject(ctx, p); err != nil {
-		return nil, named(err, "Project")
+	if err := c.putSettings(before, p); err != nil {
+		return nil, err
 	}
-	return c.settingsOf(ctx, p)
+	return c.settingsOf(c.r.Context(), p)
 }
 
 // A token1 is a project token on the wire; Token is there once.

@@ -346,7 +346,7 @@ func (c *call) pull(p ci.Project, k *kept[keptTrigger]) (ci.Project, error) {
 			s.Created, s.Description = old.Created, old.Description
 		}
 		s, err := schedules.PutSchedule(c.r.Context(), s, c.by)
-		k.is.Schedule = s.ID
+		k.is.Schedule, k.is.Actor = s.ID, s.Actor // who changes it may have to answer for it
 		return p, err
 	}
 	all, err := c.triggers(p)

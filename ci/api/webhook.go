@@ -181,12 +181,15 @@ func (c *call) getWebhook() (any, error) {
 }
 
 func (c *call) changeWebhook() (any, error) {
-	w, err := c.webhook()
-	if err != nil {
+	if _, err := c.webhook(); err != nil {
 		return nil, err
 	}
 	var req webhookRequest
 	if err := c.body(&req); err != nil {
+		return nil, err
+	}
+	w, err := c.webhook() // as it is now: the sender may have been slow
+	if err != nil {
 		return nil, err
 	}
 	return c.putWebhook(w, req)

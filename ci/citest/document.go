@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -190,6 +191,10 @@ var docClauses = []clause[ci.Docs]{
 			require.Len(t, list(ci.DocQuery{Kind: "k", AllScopes: true, Limit: 200}), 200)
 			require.Empty(t, list(ci.DocQuery{Kind: "k"}), "the empty scope is one like any other")
 			require.Empty(t, list(ci.DocQuery{Kind: "none", AllScopes: true}))
+			last := strings.Repeat("\U0010FFFF", 3) // nothing hides behind the end
+			write(t, s, put(ci.Doc{Kind: "k", ID: last, Scope: "2", Name: last}))
+			require.Equal(t, []string{last}, list(ci.DocQuery{Kind: "k", Scope: "2"}))
+			require.Equal(t, []string{last}, list(ci.DocQuery{Kind: "k", AllScopes: true, Newest: true, Limit: 1}))
 		},
 	},
 	{

@@ -8,5 +8,9 @@
 // project and named by its end, so a window is one range of an index and what
 // lies outside costs nothing. Runs older than [Kept] are removed.
 //
+// Names are what people like, so all has a bound: a project 1,000 workflows, a
+// run the size of a document. What is beyond is left out and logged; nothing of
+// one project holds up the others, and no fault of insights ends a server.
+//
 // The package never reads logs or artifacts, and decides nothing.
 package insights

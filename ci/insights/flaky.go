@@ -22,6 +22,13 @@ const (
 	keptMessage  = 200
 )
 
+// maxFlaked is how many tests may flake in one run and are still remembered,
+// and maxFlaky how many are listed of a project.
+const (
+	maxFlaked = 1000
+	maxFlaky  = 10_000
+)
+
 // lookBack is how many earlier runs of the workflow are looked at for one of
 // the same commit.
 const lookBack = 20
@@ -140,6 +147,10 @@ func (b *batch) flakes(ctx context.Context, w *ci.Workflow, r ci.Run, tests map[
 			}
 			flaked[id] = t
 		}
+	}
+	if len(flaked) > maxFlaked {
+		b.in.log.Warn("insights leave out flaky tests, so many are no fault of tests", "project", w.Project, "workflow", w.ID, "tests", len(flaked))
+		return nil
 	}
 	for id, t := range flaked {
 		if err := b.flake(ctx, w.Project, id, t, r, jobs[id.job]); err != nil {

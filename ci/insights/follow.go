@@ -25,13 +25,39 @@ const (
 // noted, so that a restart does not read them all again.
 const cursorEvery = 5000
 
+// longestWait bounds the wait after a fault.
+const longestWait = time.Minute
+
 // Run remembers every workflow that ends, from where the last Run stopped,
 // until ctx ends; then it returns nil. follow yields all events after a number
-// and waits for more (ci.Server.Follow). One Run at a time.
+// and waits for more (ci.Server.Follow). After a fault it goes on from the last
+// write, a while later: nobody's builds wait for figures. One Run at a time.
 func (in *Insights) Run(ctx context.Context, follow func(ctx context.Context, after uint64) iter.Seq2[ci.Event, error]) error {
+	wait := time.Second
+	for ctx.Err() == nil {
+		begun := time.Now()
+		err := in.follow(ctx, follow)
+		if ctx.Err() != nil {
+			return nil
+		}
+		if time.Since(begun) > longestWait { // it went well for a time
+			wait = time.Second
+		}
+		in.log.Error("follow workflows for insights, will try again", "wait", wait, "err", err)
+		select {
+		case <-ctx.Done():
+		case <-time.After(wait):
+		}
+		wait = min(2*wait, longestWait)
+	}
+	return nil
+}
+
+// follow remembers workflows until something fails or ctx ends.
+func (in *Insights) follow(ctx context.Context, follow func(ctx context.Context, after uint64) iter.Seq2[ci.Event, error]) error {
 	cursor, err := in.cursor(ctx)
 	if err != nil {
-		return stopped(ctx, err)
+		return err
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	events := make(chan ci.Event)
@@ -56,22 +82,14 @@ func (in *Insights) Run(ctx context.Context, follow func(ctx context.Context, af
 		}
 	}()
 	if err := in.collect(ctx, events, cursor); err != nil {
-		return stopped(ctx, err)
+		return err
 	}
 	select {
 	case err := <-fault:
-		return stopped(ctx, err)
+		return err
 	default:
-		return nil
+		return errors.New("the events have ended")
 	}
-}
-
-// stopped returns nil when the error is only that ctx has ended.
-func stopped(ctx context.Context, err error) error {
-	if ctx.Err() != nil {
-		return nil
-	}
-	return fmt.Errorf("insights: %w", err)
 }
 
 // collect writes what ended, a while after it did.
@@ -175,6 +193,10 @@ type known struct {
 	last     time.Time
 }
 
+// maxName is the size in bytes of the longest name of a workflow that is
+// remembered: its runs are kept under it.
+const maxName = 4096
+
 // maxBranches bounds the branches that are remembered; the newest stay.
 const maxBranches = 500
 
@@ -200,21 +222,22 @@ func (b *batch) add(ctx context.Context, id ci.WorkflowID) error {
 	if err != nil || !w.Status.Ended() { // a retry has made it run again
 		return err
 	}
+	if len(w.Name) > maxName {
+		b.in.log.Warn("insights leave out a workflow with a name that nobody can read", "project", w.Project, "workflow", id, "bytes", len(w.Name))
+		return nil
+	}
 	p, err := b.in.read.Pipeline(ctx, w.Pipeline)
 	if err != nil {
+		return err
+	}
+	if room, err := b.room(ctx, w.Project, w.Name); err != nil || !room {
 		return err
 	}
 	r, tests, err := b.in.runOf(ctx, &w, p)
 	if err != nil {
 		return err
 	}
-	body, err := json.Marshal(r)
-	if err == nil && len(body) > ci.MaxDoc/2 { // hundreds of jobs with long names of tests
-		for i := range r.Jobs {
-			r.Jobs[i].Failures, r.Jobs[i].Slowest = nil, nil
-		}
-		body, err = json.Marshal(r)
-	}
+	body, err := fitting(&r)
 	if err != nil {
 		return err
 	}
@@ -228,6 +251,51 @@ func (b *batch) add(ctx context.Context, id ci.WorkflowID) error {
 	err = b.flakes(ctx, &w, r, tests)
 	b.added = append(b.added, added{scopeOf(w.Project, w.Name), r})
 	return err
+}
+
+// maxWorkflows bounds the names of workflows that are remembered of a project:
+// every figure of it asks for each.
+const maxWorkflows = 1000
+
+// room reports whether the workflow is known, or may become it.
+func (b *batch) room(ctx context.Context, p ci.ProjectID, name string) (bool, error) {
+	if b.known[scopeOf(p, name)] != nil {
+		return true, nil
+	}
+	if _, err := b.in.docs.DocNamed(ctx, kindWorkflow, string(p), name); !hidden(err) {
+		return true, err
+	}
+	n, err := ci.CountDocs(b.in.docs.Docs(ctx, ci.DocQuery{Kind: kindWorkflow, Scope: string(p), Limit: maxWorkflows}))
+	if err != nil {
+		return false, err
+	}
+	for _, k := range b.known { // those that are written already are counted twice
+		if k.Project == p {
+			n++
+		}
+	}
+	if n >= maxWorkflows {
+		b.in.log.Warn("insights leave out a workflow, the project has too many", "project", p, "most", maxWorkflows)
+	}
+	return n < maxWorkflows, nil
+}
+
+// fitting returns the run as it fits a document. What makes one too large goes,
+// the least telling first: hundreds of jobs with long names of tests lose those,
+// and thousands of jobs the figures of each.
+func fitting(r *ci.Run) ([]byte, error) {
+	body, err := json.Marshal(r)
+	if err == nil && len(body) > ci.MaxDoc/2 {
+		for i := range r.Jobs {
+			r.Jobs[i].Failures, r.Jobs[i].Slowest = nil, nil
+		}
+		body, err = json.Marshal(r)
+	}
+	if err == nil && len(body) > ci.MaxDoc/2 {
+		r.Jobs = nil
+		body, err = json.Marshal(r)
+	}
+	return body, err
 }
 
 // remember notes the workflow's name and branch.
@@ -259,6 +327,10 @@ func (b *batch) changes() ([]ci.DocChange, error) {
 	all := b.runs
 	for scope, k := range b.known {
 		body, err := json.Marshal(k)
+		for err == nil && len(body) > ci.MaxDoc/2 { // the newest stay
+			k.Branches = k.Branches[(len(k.Branches)+1)/2:]
+			body, err = json.Marshal(k)
+		}
 		if err != nil {
 			return nil, err
 		}
@@ -271,6 +343,9 @@ func (b *batch) changes() ([]ci.DocChange, error) {
 		body, err := json.Marshal(f)
 		if err != nil {
 			return nil, err
+		}
+		if len(body) > ci.MaxDoc/2 {
+			continue // nobody reads a name of that length either
 		}
 		all = append(all, ci.DocChange{Doc: ci.Doc{
 			Kind: kindFlaky, ID: id, Scope: string(b.owner[id]), Body: body,

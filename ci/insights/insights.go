@@ -180,7 +180,7 @@ func (in *Insights) stats(ctx context.Context, q ci.RunQuery, samples func(ci.Ru
 func (in *Insights) FlakyTests(ctx context.Context, p ci.ProjectID) ([]ci.FlakyTest, error) {
 	var all []ci.FlakyTest
 	oldest := in.now().Add(-FlakyKept)
-	for d, err := range in.docs.Docs(ctx, ci.DocQuery{Kind: kindFlaky, Scope: string(p)}) {
+	for d, err := range in.docs.Docs(ctx, ci.DocQuery{Kind: kindFlaky, Scope: string(p), Limit: maxFlaky}) {
 		var f ci.FlakyTest
 		if err == nil {
 			err = json.Unmarshal(d.Body, &f)

@@ -2,9 +2,11 @@ package insights_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"iter"
 	"path/filepath"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -231,6 +233,93 @@ func TestFollowAfterRestart(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, 2, stats[0].Runs)
 	})
+}
+
+// A049: whatever names a project gives, the others' runs are remembered.
+func TestA049_LongNames(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h, db := newHistory(), memdb.New()
+		long := strings.Repeat("<", 2*ci.MaxDoc)
+		h.end("shop", long, "main", "a", ci.Success, time.Now(), 0, time.Second)
+		h.end("shop", "jobs", "main", "a", ci.Success, time.Now(), 0, time.Second)
+		many := h.workflows["w2"]
+		for i := range 2500 {
+			many.Jobs = append(many.Jobs, ci.Job{ID: ci.JobID(fmt.Sprint("many", i)), Name: strings.Repeat("n", 1000), Status: ci.Success})
+		}
+		h.workflows["w2"] = many
+		h.end("shop", "tests", "main", "a", ci.Failed, time.Now(), 0, time.Second, result(long, "failure", 1))
+		h.end("shop", "tests", "main", "a", ci.Success, time.Now(), 0, time.Second, result(long, "success", 1))
+		h.end("other", "build", "main", "b", ci.Success, time.Now(), 0, time.Second)
+		in := insights.New(db, h, insights.Config{})
+		learn(t, in, h)
+		names, err := in.Workflows(t.Context(), "shop")
+		require.NoError(t, err)
+		require.Equal(t, []string{"jobs", "tests"}, names)
+		stats, err := in.WorkflowStats(t.Context(), ci.RunQuery{Project: "other"})
+		require.NoError(t, err)
+		require.Len(t, stats, 1)
+	})
+}
+
+// A095: a project that has a new workflow each time, or tests that are all
+// flaky, fills no memory and slows no page.
+func TestA095_ManyNames(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h, db := newHistory(), memdb.New()
+		for i := range 1500 {
+			h.end("shop", fmt.Sprint("w", i), "main", "a", ci.Success, time.Now(), 0, time.Second)
+		}
+		var red, green []ci.Test
+		for i := range 2000 {
+			red = append(red, result(fmt.Sprint(i), "failure", 1))
+			green = append(green, result(fmt.Sprint(i), "success", 1))
+		}
+		h.end("other", "tests", "main", "a", ci.Failed, time.Now(), 0, time.Second, red...)
+		h.end("other", "tests", "main", "a", ci.Success, time.Now(), 0, time.Second, green...)
+		h.end("shop", "w0", "main", "b", ci.Success, time.Now(), 0, time.Second)
+		in := insights.New(db, h, insights.Config{})
+		learn(t, in, h)
+		names, err := in.Workflows(t.Context(), "shop")
+		require.NoError(t, err)
+		require.LessOrEqual(t, len(names), 1000)
+		require.Greater(t, len(names), 900)
+		stats, err := in.WorkflowStats(t.Context(), ci.RunQuery{Project: "shop", Workflow: "w0"})
+		require.NoError(t, err)
+		require.Equal(t, 2, stats[0].Runs, "what is known goes on")
+		flaky, err := in.FlakyTests(t.Context(), "other")
+		require.NoError(t, err)
+		require.Empty(t, flaky)
+	})
+}
+
+// P17: a database that is away costs time, no run and no server.
+func TestP17_DatabaseIsAway(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h, db := newHistory(), memdb.New()
+		for i := range 10 {
+			h.end("shop", "build", "main", fmt.Sprint(i), ci.Success, time.Now(), 0, time.Second)
+		}
+		in := insights.New(&away{db, 3}, h, insights.Config{})
+		learn(t, in, h)
+		stats, err := in.WorkflowStats(t.Context(), ci.RunQuery{Project: "shop"})
+		require.NoError(t, err)
+		require.Equal(t, 10, stats[0].Runs)
+	})
+}
+
+// An away database fails so many writes.
+type away struct {
+	books
+	times int
+}
+
+type books = ci.Docs
+
+func (a *away) WriteDocs(ctx context.Context, changes ...ci.DocChange) ([]ci.Doc, error) {
+	if a.times--; a.times >= 0 {
+		return nil, errors.New("the database is away")
+	}
+	return a.books.WriteDocs(ctx, changes...)
 }
 
 // BenchmarkStats sums up 90 days of 200 runs a day, on SQLite.

@@ -14,6 +14,10 @@
 // When the clock of the machine is set back, schedules go by the new time, and
 // the key keeps a time that has been triggered from being triggered again.
 //
+// A project has [MaxSchedules] of each sort at most, and those of its
+// configurations rest while nobody follows it. A schedule triggers with the
+// rights of a person only as that person left it.
+//
 // The package never compiles a configuration, never asks a code host, and
 // never decides who may do what: it is given functions that do.
 package schedule

@@ -163,6 +163,9 @@ func (c *Clock) start(ctx context.Context, e entry) (ci.Pipeline, error) {
 			return ci.Pipeline{}, fmt.Errorf("%s may not trigger pipelines of %s any more; give the schedule to somebody who may: %w", e.Actor, project.Slug, hide(err))
 		}
 	}
+	if e.Workflow != "" && !project.Followed {
+		return ci.Pipeline{}, fmt.Errorf("nobody follows %s any more, so its configuration starts nothing; follow it again: %w", project.Slug, ci.ErrDenied)
+	}
 	if e.Workflow != "" {
 		t.Branch, t.Schedule = e.Branch, e.Workflow
 	} else {

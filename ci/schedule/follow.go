@@ -194,6 +194,10 @@ func (c *Clock) newest(ctx context.Context, p ci.Pipeline) (ci.Pipeline, error) 
 	}
 }
 
+// maxWorkflow is the size in bytes of the longest name of a workflow that the
+// clock starts: it is kept with the schedule.
+const maxWorkflow = 4096
+
 // wanted returns the documents of the schedules that the plan asks for on the
 // pipeline's branch. A configuration that is continued, or continues, has none.
 func (c *Clock) wanted(p ci.Pipeline, plan *ci.Plan, from time.Time) ([]ci.Doc, error) {
@@ -208,6 +212,10 @@ func (c *Clock) wanted(p ci.Pipeline, plan *ci.Plan, from time.Time) ([]ci.Doc, 
 			if err != nil {
 				c.log.Warn("schedule left out", "project", t.Project, "branch", t.Branch, "workflow", s.Workflow, "err", err)
 			}
+			continue
+		}
+		if len(s.Workflow) > maxWorkflow {
+			c.log.Warn("schedule left out, the name of its workflow is too long", "project", t.Project, "branch", t.Branch, "bytes", len(s.Workflow))
 			continue
 		}
 		e := entry{
@@ -248,13 +256,37 @@ func (c *Clock) become(ctx context.Context, p ci.ProjectID, branch string, wante
 			changes = append(changes, ci.DocChange{Doc: d, Delete: true})
 		}
 	}
+	var fresh []ci.Doc
 	for _, w := range wanted {
 		if !have[w.ID] {
-			changes = append(changes, ci.DocChange{Doc: w})
+			fresh = append(fresh, w)
 		}
 		have[w.ID] = true
 	}
-	return changes, nil
+	fresh, err := c.fit(ctx, p, fresh, len(changes))
+	for _, w := range fresh {
+		changes = append(changes, ci.DocChange{Doc: w})
+	}
+	return changes, err
+}
+
+// fit leaves out what would be more than [MaxSchedules] of a project, of which
+// some are about to go: else whoever may push could have the clock start
+// thousands of pipelines a minute.
+func (c *Clock) fit(ctx context.Context, p ci.ProjectID, fresh []ci.Doc, going int) ([]ci.Doc, error) {
+	if len(fresh) == 0 {
+		return nil, nil
+	}
+	room := MaxSchedules + going
+	have, err := ci.CountDocs(c.docs.Docs(ctx, ci.DocQuery{Kind: kindWorkflow, Scope: string(p), Limit: room}))
+	if err != nil {
+		return nil, err
+	}
+	if room -= have; room < len(fresh) {
+		c.log.Warn("schedules left out, the project has too many", "project", p, "most", MaxSchedules, "left_out", len(fresh)-room)
+		fresh = fresh[:room]
+	}
+	return fresh, nil
 }
 
 // identity returns a UUID that is always the same for the text.

@@ -1,7 +1,9 @@
 package schedule
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
@@ -56,7 +58,10 @@ func (c *Clock) entry(ctx context.Context, id string) (entry, ci.Doc, error) {
 // returns it as kept. What is wrong with it is [ci.ErrInvalid], one joined
 // error for each problem; a name that another one of the project has is
 // [ci.ErrConflict]. It may trigger in the name of by, of nobody (the system),
-// or of whom it did before: another name is [ci.ErrDenied].
+// or of whom it did before: another name is [ci.ErrDenied]. Whoever changes what
+// it triggers, or when, answers for it: then it no longer triggers in the name
+// of whom it did before but in that of by. One schedule too many is
+// [ci.ErrConflict].
 func (c *Clock) PutSchedule(ctx context.Context, s ci.ScheduledPipeline, by ci.Actor) (ci.ScheduledPipeline, error) {
 	h, err := check(&s)
 	if err != nil {
@@ -98,6 +103,15 @@ func (c *Clock) put(ctx context.Context, s ci.ScheduledPipeline, h hands, by ci.
 	if s.Actor != (ci.Actor{}) && s.Actor != by && s.Actor != old.Actor {
 		return ci.ScheduledPipeline{}, fmt.Errorf("schedule %q: it can trigger as you or as the system, not as %s: %w", s.Name, s.Actor, ci.ErrDenied)
 	}
+	if s.ID == "" {
+		if err := c.room(ctx, s.Project); err != nil {
+			return ci.ScheduledPipeline{}, fmt.Errorf("schedule %q: %w", s.Name, err)
+		}
+	}
+	changed := !sameParameters(s.Parameters, old.Parameters) || !reflect.DeepEqual(h, old.hands)
+	if s.Actor != (ci.Actor{}) && changed {
+		s.Actor = by // nobody lends the rights of others
+	}
 	now := c.now()
 	if d.Due.IsZero() || !reflect.DeepEqual(h, old.hands) { // else what is overdue stays so
 		if d.Due = h.next(now); d.Due.IsZero() {
@@ -121,6 +135,26 @@ func (c *Clock) put(ctx context.Context, s ci.ScheduledPipeline, h hands, by ci.
 	c.woken()
 	e, err = open(kept[0])
 	return e.ScheduledPipeline, err
+}
+
+// sameParameters reports whether a pipeline would not see a difference.
+func sameParameters(a, b map[string]any) bool {
+	x, errX := json.Marshal(a)
+	y, errY := json.Marshal(b)
+	return errX == nil && errY == nil && bytes.Equal(x, y)
+}
+
+// MaxSchedules is how many scheduled pipelines a project may have, and how many
+// workflows that its configurations start by the clock.
+const MaxSchedules = 100
+
+// room reports whether the project may have one more scheduled pipeline.
+func (c *Clock) room(ctx context.Context, p ci.ProjectID) error {
+	n, err := ci.CountDocs(c.docs.Docs(ctx, ci.DocQuery{Kind: kindPipeline, Scope: string(p), Limit: MaxSchedules}))
+	if err == nil && n >= MaxSchedules {
+		err = fmt.Errorf("the project has %d schedules and cannot have more; delete one that nobody needs: %w", n, ci.ErrConflict)
+	}
+	return err
 }
 
 // DeleteSchedule removes one. One that does not exist is [ci.ErrNotFound].

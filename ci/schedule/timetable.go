@@ -88,9 +88,16 @@ func parse(t ci.Timetable) (hands, error) {
 	return read(strings.Join([]string{strings.Join(minutes, ","), hours, days, year, week}, " "))
 }
 
+// maxList is how long a list of a timetable may be: each is read at every look.
+const maxList = 100
+
 // numbers checks a list and returns it in the words of cron.
 func numbers(name string, list []int, low, high int, problem func(string, ...any)) string {
 	var out []string
+	if len(list) > maxList {
+		problem("%s has %d entries, more than %d", name, len(list), maxList)
+		list = nil
+	}
 	for _, n := range list {
 		if n < low || n > high {
 			problem("%s has %d, but takes %d to %d", name, n, low, high)
@@ -106,6 +113,10 @@ func numbers(name string, list []int, low, high int, problem func(string, ...any
 // named is numbers for a list of names, which count from first.
 func named(name string, list, names []string, first int, problem func(string, ...any)) string {
 	var out []string
+	if len(list) > maxList {
+		problem("%s has %d entries, more than %d", name, len(list), maxList)
+		list = nil
+	}
 	for _, n := range list {
 		i := slices.Index(names, strings.ToUpper(n))
 		if i < 0 {
@@ -142,7 +153,9 @@ func weekday(field string) string {
 		case from == "7" && !ranged && !stepped:
 			parts[i] = "0"
 		case from == "7" && (!ranged || to == "7"): // 7/n, 7-7
-			parts[i] = "0-0/1"
+			if n, err := strconv.Atoi(step); !stepped || err == nil && n > 0 {
+				parts[i] = "0-0/1"
+			}
 		case ranged && to == "7" && !stepped:
 			parts[i] = from + "-6,0"
 		case ranged && to == "7":

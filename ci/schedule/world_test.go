@@ -47,7 +47,7 @@ func newWorld(t *testing.T) *world {
 	w.cfg = schedule.Config{Look: time.Hour, Follow: w.server.Follow, Now: func() time.Time {
 		return time.Now().Add(time.Duration(w.shift.Load()))
 	}}
-	require.NoError(t, w.db.PutProject(t.Context(), ci.Project{ID: "p", Slug: "gh/acme/shop", Org: "acme", Repo: "shop", DefaultBranch: "main"}))
+	require.NoError(t, w.db.PutProject(t.Context(), ci.Project{ID: "p", Slug: "gh/acme/shop", Org: "acme", Repo: "shop", DefaultBranch: "main", Followed: true}))
 	w.run(w.server.Run)
 	return w
 }

@@ -257,7 +257,9 @@ func (s *Safe) removeKey(ctx context.Context, id ci.ProjectID, k keptKey, by ci.
 		if err != nil {
 			return p, err
 		}
-		if !slices.Contains(r.Keys, k.SHA256) {
+		// It may have been sealed anew since it was found.
+		i := slices.IndexFunc(list, func(is keptKey) bool { return is.SHA256 == k.SHA256 })
+		if i < 0 {
 			return p, fmt.Errorf("somebody else has deleted it: %w", ci.ErrNotFound)
 		}
 		r.Keys = slices.DeleteFunc(r.Keys, func(f string) bool { return f == k.SHA256 })
@@ -268,7 +270,7 @@ func (s *Safe) removeKey(ctx context.Context, id ci.ProjectID, k keptKey, by ci.
 			p.before = func() error { return s.cfg.CodeHost(ctx, id, k.Key, false, by) }
 		}
 		lock, err := r.put()
-		p.docs = []ci.DocChange{{Doc: k.doc, Delete: true}, lock}
+		p.docs = []ci.DocChange{{Doc: list[i].doc, Delete: true}, lock}
 		return p, err
 	})
 	return err

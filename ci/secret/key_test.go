@@ -160,6 +160,24 @@ func TestCodeHostRefuses(t *testing.T) {
 	require.Len(t, w.told, 3)
 }
 
+// What is stored may be sealed under another key at any moment.
+func TestDeleteKey_WhileItIsResealed(t *testing.T) {
+	w := newWorld(t)
+	k, err := w.CreateKey(w.ctx, shop.ID, ci.KeyDeploy, admin)
+	require.NoError(t, err)
+	w.meanwhile = func() {
+		d, err := w.db.DocNamed(w.ctx, "project-key", string(shop.ID), k.SHA256)
+		require.NoError(t, err)
+		_, err = w.db.WriteDocs(w.ctx, ci.DocChange{Doc: d})
+		require.NoError(t, err)
+	}
+	require.NoError(t, w.DeleteKey(w.ctx, shop.ID, k.SHA256, admin))
+	keys, err := w.Keys(w.ctx, shop.ID)
+	require.NoError(t, err)
+	require.Empty(t, keys)
+	require.Len(t, w.told, 2, "the code host is told once of each")
+}
+
 func TestKeyLimit(t *testing.T) {
 	w := newWorld(t)
 	for range secret.MaxKeys {

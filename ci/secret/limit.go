@@ -15,6 +15,7 @@ const (
 	MaxVariableName = 300       // characters
 	MaxValue        = 32 * 1024 // characters
 	MaxVariables    = 100       // in a context
+	MaxOfProject    = 1000      // variables of a project; ours
 	MaxContexts     = 500       // in an organisation
 	MaxAsked        = 100       // contexts in a configuration
 	MaxRestrictions = 500       // on a context; ours

@@ -120,6 +120,11 @@ func (s *Safe) replace(ctx context.Context, e *edit, value string) error {
 	if err := e.grow(more); err != nil {
 		return err
 	}
+	if e.in == nil && more > 0 {
+		if err := s.roomFor(ctx, old); err != nil {
+			return err
+		}
+	}
 	text, err := json.Marshal(body)
 	if err != nil {
 		return err
@@ -130,6 +135,16 @@ func (s *Safe) replace(ctx context.Context, e *edit, value string) error {
 	}
 	e.docs = append(e.docs, ci.DocChange{Doc: d})
 	return nil
+}
+
+// roomFor reports whether a project may have one variable more: each of its jobs
+// gets all of them.
+func (s *Safe) roomFor(ctx context.Context, d ci.Doc) error {
+	n, err := ci.CountDocs(s.docs.Docs(ctx, ci.DocQuery{Kind: d.Kind, Scope: d.Scope, Limit: MaxOfProject}))
+	if err == nil && n >= MaxOfProject {
+		err = fmt.Errorf("the project has %d variables and cannot have more, delete one that nobody uses: %w", n, ci.ErrInvalid)
+	}
+	return err
 }
 
 // DeleteVariable removes a variable. One that does not exist is

@@ -108,9 +108,14 @@ func TestVariableLimit(t *testing.T) {
 	w.set(of, "V7", "another value")
 	require.NoError(t, w.DeleteVariable(w.ctx, of, "V7", admin))
 	w.set(of, "ONE_MORE", "x")
-	for i := range secret.MaxVariables + 1 {
-		w.set(ci.Holder{Project: shop.ID}, fmt.Sprint("V", i), "x")
+	project := ci.Holder{Project: shop.ID}
+	for i := range secret.MaxOfProject {
+		w.set(project, fmt.Sprint("V", i), "x")
 	}
+	_, err = w.SetVariable(w.ctx, project, "ONE_MORE", "x", admin)
+	require.ErrorIs(t, err, ci.ErrInvalid)
+	require.ErrorContains(t, err, "the project has 1000 variables and cannot have more")
+	w.set(project, "V7", "another value")
 }
 
 // TestSEC_GroupsEdit proves that only members of its groups change what is in

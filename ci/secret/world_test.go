@@ -59,6 +59,8 @@ type world struct {
 	// broken fails calls by the name of the function in Config, or by action.
 	broken map[string]error
 	told   []string // what the code host was told
+	// meanwhile is what others do while it is told.
+	meanwhile func()
 }
 
 func newWorld(t *testing.T) *world { return newWorldOver(t, memdb.New()) }
@@ -98,6 +100,9 @@ func newWorldOver(t *testing.T, db ci.Docs) *world {
 			w.mu.Lock()
 			defer w.mu.Unlock()
 			w.told = append(w.told, fmt.Sprint(p, " ", k.SHA256, " ", accept))
+			if w.meanwhile != nil {
+				w.meanwhile()
+			}
 			return w.broken["codehost"]
 		},
 		Note: func(_ context.Context, action string, by ci.Actor, target map[string]string) error {

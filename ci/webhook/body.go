@@ -113,7 +113,7 @@ func (s stamp) MarshalJSON() ([]byte, error) {
 // The bounds of what others wrote into a message, in bytes, lest it outgrow
 // its document.
 const (
-	maxSubject    = 1 << 10
+	maxSubject    = 1 << 10 // and of each name
 	maxText       = 32 << 10
 	maxParameters = 64 << 10
 )
@@ -128,7 +128,7 @@ func (c *Courier) compose(h hook, t tale, now time.Time) (ci.Doc, error) {
 	if w := t.workflow; w != nil {
 		b.Pipeline = pipelineOf(t.pipeline, t.project)
 		b.Workflow = &bodyWorkflow{
-			ID: string(w.ID), Name: w.Name, Created: stamp(w.Created), Stopped: stamp(w.Stopped), URL: c.cfg.WorkflowURL(w.ID),
+			ID: string(w.ID), Name: clip(w.Name, maxSubject), Created: stamp(w.Created), Stopped: stamp(w.Stopped), URL: c.cfg.WorkflowURL(w.ID),
 		}
 		if t.job == nil {
 			b.Workflow.Status, b.Workflow.Stopped = outcomeOf(t.status), stamp(t.at)
@@ -136,7 +136,7 @@ func (c *Courier) compose(h hook, t tale, now time.Time) (ci.Doc, error) {
 	}
 	if j := t.job; j != nil {
 		b.Job = &bodyJob{
-			ID: string(j.ID), Name: j.Name, Number: j.Number, Status: outcomeOf(t.status),
+			ID: string(j.ID), Name: clip(j.Name, maxSubject), Number: j.Number, Status: outcomeOf(t.status),
 			Started: stamp(j.Started), Stopped: stamp(t.at),
 		}
 	}
@@ -161,7 +161,8 @@ func pipelineOf(p ci.Pipeline, project ci.Project) *bodyPipeline {
 	host, _, _ := strings.Cut(longSlug(project.Slug), "/")
 	target := webURL(project) // a folder has none
 	out.VCS = &bodyVCS{
-		Provider: host, Origin: target, Target: target, Revision: t.Revision, Branch: t.Branch, Tag: t.Tag,
+		Provider: host, Origin: target, Target: target, Revision: t.Revision,
+		Branch: clip(t.Branch, maxSubject), Tag: clip(t.Tag, maxSubject),
 		Commit: bodyCommit{Subject: clip(t.Subject, maxSubject), Body: clip(t.Body, maxText)},
 	}
 	if t.Fork != "" {

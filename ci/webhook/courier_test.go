@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -193,7 +194,12 @@ func (l lossy) WriteDocs(ctx context.Context, changes ...ci.DocChange) ([]ci.Doc
 func TestP1_Outbox(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
-		docs := lossy{w.db, func([]ci.DocChange) bool { return rand.IntN(4) == 0 }}
+		var forgot atomic.Bool
+		docs := lossy{w.db, func(changes []ci.DocChange) bool {
+			// What a receiver has taken is forgotten at least once.
+			taken := strings.Contains(string(changes[0].Doc.Body), `"state":"delivered"`)
+			return taken && forgot.CompareAndSwap(false, true) || rand.IntN(4) == 0
+		}}
 		c := w.courier()
 		h := w.put(c, ci.Webhook{})
 		// The cursor begins here.
@@ -227,6 +233,33 @@ func TestP1_Outbox(t *testing.T) {
 	})
 }
 
+// A049: however long the names and the text of one project are, the others'
+// messages follow.
+func TestA049_LongNames(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		c := w.courier()
+		w.put(c, ci.Webhook{})
+		w.run(c.Run)
+		synctest.Wait()
+		for _, name := range []string{strings.Repeat("\x01", 2*ci.MaxDoc), strings.Repeat("<", 2*ci.MaxDoc), ""} {
+			w.name, w.text = name, name
+			w.build(ci.Success)
+		}
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		require.Len(t, w.got.letters(), 9)
+		plain := 0
+		for _, l := range w.got.letters() {
+			require.Less(t, len(l.body), 512<<10)
+			if w.valid(l.body)["workflow"].(map[string]any)["name"] == "main" {
+				plain++
+			}
+		}
+		require.Equal(t, 3, plain)
+	})
+}
+
 func first(seen map[string]string, id, body string) string {
 	if _, ok := seen[id]; !ok {
 		seen[id] = body
@@ -250,6 +283,48 @@ func TestP1_TwoServers(t *testing.T) {
 		synctest.Wait()
 		require.Len(t, w.got.letters(), 60)
 	})
+}
+
+// Also while a receiver takes its time.
+func TestP1_TwoServersSlowReceiver(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.got.answer = func(ctx context.Context, _ letter, _ int) (int, error) {
+			select {
+			case <-time.After(8 * time.Second):
+				return 200, nil
+			case <-ctx.Done():
+				return 0, ctx.Err()
+			}
+		}
+		w.cfg.PerHook = 64
+		c := w.courier()
+		w.put(c, ci.Webhook{})
+		w.run(c.Run)
+		w.run(w.courier().Run)
+		synctest.Wait()
+		for range 20 {
+			w.build(ci.Success)
+			time.Sleep(time.Second)
+		}
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		require.Equal(t, 60, len(w.got.letters()))
+	})
+}
+
+// A project has no more webhooks than an event can be told to at once.
+func TestPutWebhook_Many(t *testing.T) {
+	w := newWorld(t)
+	c := w.courier()
+	var last ci.Webhook
+	for range webhook.MaxWebhooks {
+		last = w.put(c, ci.Webhook{})
+	}
+	_, err := c.PutWebhook(t.Context(), ci.Webhook{Project: "p", Name: "more", URL: last.URL, Events: last.Events}, alice)
+	require.ErrorIs(t, err, ci.ErrConflict)
+	require.ErrorContains(t, err, "delete one")
+	w.put(c, last) // those that are there can be changed
 }
 
 // Slow receivers hold up neither others nor more than their share.

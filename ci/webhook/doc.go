@@ -11,6 +11,9 @@
 // try sends the same bytes with the same id, by which a receiver knows a
 // repetition. Order is not promised.
 //
+// A project has [MaxWebhooks] at most, and what others wrote into a message is
+// cut to a length, so that no event is too large to be told.
+//
 // Where a message may go is decided on the IP address that is dialled, after
 // the name was resolved: loopback, private, link-local and other addresses
 // that are not of the public internet are refused unless [Config] allows them.

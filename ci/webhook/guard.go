@@ -87,9 +87,21 @@ func newRoad(cfg Config) road {
 	plain := &net.Dialer{Timeout: timeout}
 	for i := range 2 {
 		r.direct[i] = transport(guarded, nil, i == 1)
-		r.proxied[i] = transport(plain, cfg.Proxy, i == 1)
+		r.proxied[i] = transport(plain, always(cfg.Proxy), i == 1)
 	}
 	return r
+}
+
+// always refuses where the proxy function, asked once more, wants to go
+// directly after all: that road has no guard of its own.
+func always(proxy func(*http.Request) (*url.URL, error)) func(*http.Request) (*url.URL, error) {
+	return func(r *http.Request) (*url.URL, error) {
+		u, err := proxy(r)
+		if err == nil && u == nil {
+			err = errAddress
+		}
+		return u, err
+	}
 }
 
 func transport(d *net.Dialer, proxy func(*http.Request) (*url.URL, error), noVerify bool) *http.Transport {

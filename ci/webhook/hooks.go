@@ -75,7 +75,7 @@ func (c *Courier) hook(ctx context.Context, id string) (hook, ci.Doc, error) {
 // PutWebhook writes a webhook, under a new ID if it has none, and returns it
 // as kept. An empty Secret of one that exists leaves the secret, and so does
 // the mask that was read. What is wrong with it is [ci.ErrInvalid], one joined
-// error for each problem.
+// error for each problem. One webhook too many is [ci.ErrConflict].
 func (c *Courier) PutWebhook(ctx context.Context, w ci.Webhook, by ci.Actor) (ci.Webhook, error) {
 	if err := c.check(&w); err != nil {
 		return ci.Webhook{}, err
@@ -84,6 +84,9 @@ func (c *Courier) PutWebhook(ctx context.Context, w ci.Webhook, by ci.Actor) (ci
 	d := ci.Doc{Kind: kindHook, ID: w.ID, Scope: string(w.Project), Name: w.ID}
 	if w.ID == "" {
 		if _, err := c.read.Project(ctx, w.Project); err != nil {
+			return ci.Webhook{}, fmt.Errorf("webhook %q: %w", w.Name, err)
+		}
+		if err := c.room(ctx, w.Project); err != nil {
 			return ci.Webhook{}, fmt.Errorf("webhook %q: %w", w.Name, err)
 		}
 		d.ID = ci.NewID()
@@ -122,6 +125,19 @@ func (c *Courier) PutWebhook(ctx context.Context, w ci.Webhook, by ci.Actor) (ci
 	}
 	h, err = openHook(kept[0])
 	return h.Webhook, err
+}
+
+// MaxWebhooks is how many webhooks a project may have: the messages of an event
+// to all of them are written at once.
+const MaxWebhooks = 50
+
+// room reports whether the project may have one more.
+func (c *Courier) room(ctx context.Context, p ci.ProjectID) error {
+	n, err := ci.CountDocs(c.docs.Docs(ctx, ci.DocQuery{Kind: kindHook, Scope: string(p), Limit: MaxWebhooks}))
+	if err == nil && n >= MaxWebhooks {
+		err = fmt.Errorf("the project has %d webhooks and cannot have more; delete one that nobody needs: %w", n, ci.ErrConflict)
+	}
+	return err
 }
 
 // place is where a document's secret belongs.

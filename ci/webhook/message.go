@@ -17,7 +17,7 @@ const (
 )
 
 // A message is what goes out, as its document keeps it: what the log shows,
-// and the bytes.
+// and as long as it has to go out the bytes.
 type message struct {
 	ci.Delivery
 	Payload string `json:"payload"`
@@ -68,9 +68,9 @@ func (m *message) after(o outcome, now time.Time) (due time.Time) {
 	end := m.Created.Add(giveUp)
 	switch {
 	case o.good():
-		m.State = delivered
+		m.State, m.Payload = delivered, "" // only the log needs it now
 	case m.Event == Ping || !now.Before(end):
-		m.State = failed
+		m.State, m.Payload = failed, ""
 	default:
 		m.Next = now.Add(pause(m.Attempts, rand.Float64()))
 		if m.Next.After(end) {

@@ -176,6 +176,14 @@ func TestA147_Proxy(t *testing.T) {
 	require.Equal(t, "http://hooks.invalid/x", asked.Load())
 	require.Equal(t, "the address is not allowed", w.ping("http://localhost:8080/", nil).Error)
 	require.Equal(t, "the connection failed", w.ping("http://broken.test/", nil).Error)
+	times := 0
+	w.cfg.Proxy = func(*http.Request) (*url.URL, error) {
+		if times++; times == 1 {
+			return url.Parse(proxy.URL)
+		}
+		return nil, nil
+	}
+	require.Equal(t, "the address is not allowed", w.ping("http://hooks.invalid/", nil).Error, "it has changed its mind")
 	w.cfg.Proxy = func(*http.Request) (*url.URL, error) { return nil, nil }
 	require.Equal(t, "the address is not allowed", w.ping("http://localhost:8080/", nil).Error)
 }

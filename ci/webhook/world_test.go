@@ -54,6 +54,7 @@ type world struct {
 	log    lockedBuffer
 	got    *receiver
 	text   string // of the commit message
+	name   string // of the workflow and its jobs, behind what they are
 }
 
 // A lockedBuffer is a log.
@@ -126,9 +127,9 @@ func (r *receiver) letters() []letter {
 func newWorld(t *testing.T) *world {
 	w := &world{t: t, db: memdb.New(), got: &receiver{}}
 	w.server = ci.New(w.db, ci.CompilerFunc(func(context.Context, ci.Project, ci.Pipeline) (ci.Plan, error) {
-		return ci.Plan{Workflows: []ci.PlannedWorkflow{{Name: "main", Jobs: []ci.PlannedJob{
-			{Name: "build"}, {Name: "hold", Type: ci.JobApproval, Requires: []ci.Requirement{{Job: "build"}}},
-			{Name: "test", Requires: []ci.Requirement{{Job: "build"}}},
+		return ci.Plan{Workflows: []ci.PlannedWorkflow{{Name: "main" + w.name, Jobs: []ci.PlannedJob{
+			{Name: "build" + w.name}, {Name: "hold", Type: ci.JobApproval, Requires: []ci.Requirement{{Job: "build" + w.name}}},
+			{Name: "test" + w.name, Requires: []ci.Requirement{{Job: "build" + w.name}}},
 		}}}}, nil
 	}), ci.Config{})
 	w.cfg = webhook.Config{

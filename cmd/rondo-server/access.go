@@ -23,6 +23,8 @@ import (
 type access struct {
 	token string
 	local bool // listens on a loopback address
+	// secure says that browsers come by TLS, which a proxy ends.
+	secure bool
 }
 
 const cookie = "rondo_token"
@@ -81,7 +83,7 @@ func (a access) login(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	http.SetCookie(w, &http.Cookie{
-		Name: cookie, Value: a.session(), Path: "/", HttpOnly: true, SameSite: http.SameSiteLaxMode, Secure: r.TLS != nil,
+		Name: cookie, Value: a.session(), Path: "/", HttpOnly: true, SameSite: http.SameSiteLaxMode, Secure: a.secure || r.TLS != nil,
 	})
 	http.Redirect(w, r, "/", http.StatusSeeOther)
 }

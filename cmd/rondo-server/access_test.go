@@ -91,6 +91,9 @@ func TestA111_Cookie(t *testing.T) {
 	require.True(t, c.HttpOnly)
 	require.Equal(t, http.SameSiteLaxMode, c.SameSite)
 	require.NotContains(t, c.Value, testToken, "other ports of the host see the cookie")
+	require.False(t, c.Secure, "this server is not reached by TLS")
+	a.secure = true
+	require.True(t, login(testToken).Cookies()[0].Secure, "where a proxy ends TLS, no cookie goes without it")
 
 	_, err := a.page(request("Cookie", cookie+"=of-another-server; "+cookie+"="+c.Value))
 	require.NoError(t, err)

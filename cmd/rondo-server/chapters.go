@@ -200,15 +200,16 @@ func (in *installation) codeHostKey(ctx context.Context, id ci.ProjectID, k ci.K
 }
 
 // compileLimit is how many configurations are compiled at once for people to
-// see, and compileTime how long one may take (A037).
+// see, more than one of them may ask for, and compileTime how long one may take
+// (A037).
 const (
-	compileLimit = 4
+	compileLimit = 16
 	compileTime  = 5 * time.Second
 )
 
 // compileFor compiles a configuration that is not committed.
-func (in *installation) compileFor(ctx context.Context, r api.CompileRequest) (string, error) {
-	ctx, cancel := context.WithTimeout(ctx, compileTime)
+func (in *installation) compileFor(caller context.Context, r api.CompileRequest) (string, error) {
+	ctx, cancel := context.WithTimeout(caller, compileTime)
 	defer cancel()
 	select {
 	case in.compiling <- struct{}{}:
@@ -225,6 +226,9 @@ func (in *installation) compileFor(ctx context.Context, r api.CompileRequest) (s
 	plan, err := config.Compile(ctx, []byte(r.Source), config.Options{
 		Parameters: r.Parameters, Values: values, Orbs: in.orbsFor(r.Org), Cache: &in.compiler.cache,
 	})
+	if errors.Is(err, context.DeadlineExceeded) && caller.Err() == nil {
+		err = fmt.Errorf("this takes more than %s to compile; make it smaller: %w", compileTime, ci.ErrInvalid)
+	}
 	return plan.Expanded, err
 }
 

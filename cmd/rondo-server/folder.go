@@ -160,26 +160,42 @@ func (f folders) Complete(ctx context.Context, p ci.Project, t ci.Trigger) (ci.T
 	if t.Branch == "" && t.Tag == "" {
 		t.Branch = p.DefaultBranch
 	}
-	if t.Revision != "" {
-		c, err := repo.Commit(ctx, t.Revision)
-		t.Revision, t.Subject, t.Body, t.Author = c.Revision, c.Subject, c.Body, c.Author
-		return t, err
-	}
 	ref := "refs/heads/" + t.Branch
 	if t.Tag != "" {
 		ref = "refs/tags/" + t.Tag
 	}
-	return repo.Trigger(ctx, ref)
+	if t.Revision == "" {
+		return repo.Trigger(ctx, ref)
+	}
+	c, err := repo.Commit(ctx, t.Revision)
+	if err != nil {
+		return ci.Trigger{}, err
+	}
+	// The name of a branch opens contexts and passes filters: it is not for the
+	// sender to put it on code that is not there.
+	switch has, err := repo.Contains(ctx, ref, c); {
+	case err != nil:
+		return ci.Trigger{}, err
+	case !has:
+		return ci.Trigger{}, fmt.Errorf("commit %.12s is not in the history of %s: %w", c.Revision, t.Branch+t.Tag, ci.ErrInvalid)
+	}
+	t.Revision, t.Subject, t.Body, t.Author = c.Revision, c.Subject, c.Body, c.Author
+	return t, nil
 }
 
 // Follow says no more than whether the folder is built: its new commits are
-// seen without anybody's help.
-func (f folders) Follow(_ context.Context, slug string, _ bool, _ ci.Actor) (ci.Project, error) {
+// seen without anybody's help, for as long as the server is told of it.
+func (f folders) Follow(_ context.Context, slug string, follow bool, _ ci.Actor) (ci.Project, error) {
 	for id, repo := range f {
-		if p := repo.Project(); p.Slug == slug {
-			p.ID, p.Followed = id, true
-			return p, nil
+		p := repo.Project()
+		switch {
+		case p.Slug != slug:
+			continue
+		case !follow:
+			return ci.Project{}, fmt.Errorf("the folder %s is built as long as the server is started with it: take it out of the settings: %w", repo.Dir(), ci.ErrInvalid)
 		}
+		p.ID, p.Followed = id, true
+		return p, nil
 	}
 	return ci.Project{}, fmt.Errorf("follow %s: it is no folder that this server builds, and the server knows no other code host: %w", slug, ci.ErrInvalid)
 }

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/rondo-ci/rondo/ci"
 	"github.com/rondo-ci/rondo/ci/api/door"
@@ -146,7 +147,7 @@ func (s *teamServer) open(ctx context.Context) error {
 	if s.agentDoor, err = listen(s.settings.Agents); err != nil {
 		return err
 	}
-	s.access = access{token: token} // a proxy stands before it: no address is trusted
+	s.access = access{token: token, secure: strings.HasPrefix(s.url, "https://")} // a proxy stands before it: no address is trusted
 	code := &hosts{folders: folders{}}
 	s.code = code
 	if err := s.installation.open(ctx); err != nil {

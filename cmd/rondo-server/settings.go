@@ -75,10 +75,11 @@ type vaultSettings struct {
 func (s secretsSettings) root() (secrets.Root, bool) {
 	switch {
 	case s.Passphrase != "":
-		return secrets.Passphrase(func() ([]byte, error) {
-			text, err := s.Passphrase.read()
-			return []byte(text), err
-		}), true
+		kind, name, _ := strings.Cut(string(s.Passphrase), ":")
+		if kind == "env" {
+			return secrets.PassphraseEnv(name), true
+		}
+		return secrets.PassphraseFile(name), true // which others must not read
 	case s.Key != "":
 		return secrets.KeyFile(s.Key), true
 	}

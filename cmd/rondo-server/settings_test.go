@@ -5,6 +5,7 @@ import (
 	"path/filepath"
 	"testing"
 
+	"github.com/rondo-ci/rondo/storage/secrets"
 	"github.com/stretchr/testify/require"
 )
 
@@ -66,6 +67,28 @@ func TestSecretRef(t *testing.T) {
 	require.ErrorContains(t, err, "RONDO_NO_SUCH is empty")
 	_, err = secretRef("file:/no/such").read()
 	require.Error(t, err)
+}
+
+// The passphrase of the keyset is in a file that nobody else may read, and not
+// beside what it opens.
+func TestA063_PassphraseFile(t *testing.T) {
+	data, etc := t.TempDir(), t.TempDir()
+	open := func(file string) error {
+		require.NoError(t, os.WriteFile(file, []byte("correct horse battery\n"), 0o600))
+		root, given := secretsSettings{Passphrase: secretRef("file:" + file)}.root()
+		require.True(t, given)
+		_, err := secrets.CreateKeyset(filepath.Join(data, filepath.Base(file)+".keyset"), root, secrets.KeysetConfig{Data: data})
+		return err
+	}
+	require.NoError(t, open(filepath.Join(etc, "good")))
+	require.ErrorContains(t, open(filepath.Join(data, "beside")), "lies in the data folder")
+	file := filepath.Join(etc, "open")
+	require.NoError(t, os.WriteFile(file, nil, 0o644))
+	require.ErrorContains(t, open(file), "chmod 600")
+	t.Setenv("RONDO_TEST_PASSPHRASE", "correct horse battery")
+	root, _ := secretsSettings{Passphrase: "env:RONDO_TEST_PASSPHRASE"}.root()
+	_, err := secrets.OpenKeyset(filepath.Join(data, "good.keyset"), root, secrets.KeysetConfig{Data: data})
+	require.NoError(t, err)
 }
 
 // FuzzSettings: no text makes the parser panic.

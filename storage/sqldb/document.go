@@ -64,14 +64,14 @@ const (
 	allDocsDown = selectDoc + `WHERE kind = ? AND id > ? AND id < ? ORDER BY id DESC LIMIT ?`
 )
 
-// lastText is behind every text in UTF-8.
-const lastText = "\U0010FFFF\U0010FFFF"
+// behind is behind every text: SQLite puts bytes there.
+func behind() any { return []byte{0xff} }
 
 // Docs yields what the query asks for, page by page.
 func (db *DB) Docs(ctx context.Context, q ci.DocQuery) iter.Seq2[ci.Doc, error] {
-	after, before, left := valid(q.After), valid(q.Before), q.Limit
-	if before == "" {
-		before = lastText
+	after, before, left := valid(q.After), behind(), q.Limit
+	if q.Before != "" {
+		before = valid(q.Before)
 	}
 	query, fixed := docsUp, []any{valid(q.Kind), valid(q.Scope)}
 	switch {

@@ -53,7 +53,7 @@ type Handler struct {
 	registry Registry
 	cfg      Config
 	log      *slog.Logger
-	gate     gate
+	gate     wire.Gate
 	query    *object
 	mutation *object
 }

@@ -194,8 +194,11 @@ func (p *parser) variable(o *operation) error {
 func (p *parser) typ() (typ string, err error) {
 	if p.token.kind == "[" {
 		err = p.many("[", "]", func() error {
+			if typ != "" {
+				return wrong(p.token.at, "a list has one type")
+			}
 			inner, err := p.typ()
-			typ += "[" + inner + "]"
+			typ = "[" + inner + "]"
 			return err
 		})
 	} else {

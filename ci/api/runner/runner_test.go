@@ -198,6 +198,31 @@ func TestRights(t *testing.T) {
 	require.Equal(t, 415, got)
 }
 
+// TestA121_WithoutMayOrg: where nobody says more closely who may, it is those
+// who belong to the organisation.
+func TestA121_WithoutMayOrg(t *testing.T) {
+	w := newWorld(t)
+	w.h = runner.New(w.docs, w.orbs, runner.Config{
+		Auth: func(_ *http.Request, token string) (ci.Actor, error) {
+			return ci.Actor{ID: token, Kind: ci.ActorUser, Login: token}, nil
+		},
+		Orgs: func(_ context.Context, by ci.Actor) ([]string, error) { return orgs[by.Login], nil },
+	})
+	class := map[string]string{"resource_class": "acme/arm", "description": "d"}
+	status, _ := w.call("mallory", "POST", "/api/v3/runner/resource", class)
+	require.Equal(t, 404, status)
+	status, made := w.call("ada", "POST", "/api/v3/runner/resource", class)
+	require.Equal(t, 200, status)
+	for _, path := range []string{"/api/v3/runner/resource?namespace=acme", "/api/v3/runner/token?resource-class=acme/arm"} {
+		status, _ = w.call("mallory", "GET", path, nil)
+		require.Equal(t, 404, status, path)
+	}
+	status, _ = w.call("mallory", "DELETE", "/api/v3/runner/resource/"+made["id"].(string), nil)
+	require.Equal(t, 404, status)
+	status, _ = w.call("ada", "DELETE", "/api/v3/runner/resource/"+made["id"].(string), nil)
+	require.Equal(t, 200, status)
+}
+
 // TestTokensAreKeptAsDigests: a token works until it is deleted, is shown once,
 // and is nowhere in the records.
 func TestTokensAreKeptAsDigests(t *testing.T) {

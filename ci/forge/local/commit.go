@@ -43,6 +43,23 @@ func (r *Repo) Commit(ctx context.Context, rev string) (Commit, error) {
 	return commits[hash], nil
 }
 
+// Contains reports whether the commit is in the history of a branch or tag, by
+// its full name. A branch or tag that does not exist is [ci.ErrNotFound].
+func (r *Repo) Contains(ctx context.Context, ref string, c Commit) (bool, error) {
+	if !isRef(ref) {
+		return false, fmt.Errorf("branch or tag %q: %w", ref, ci.ErrNotFound)
+	}
+	tip, err := r.Commit(ctx, ref)
+	if err != nil {
+		return false, err
+	}
+	_, err = git(ctx, r.dir, nil, nil, "merge-base", "--is-ancestor", c.Revision, tip.Revision)
+	if exited(err, 1) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
 // commits reads commits by their full hashes, in one run of git.
 func (r *Repo) commits(ctx context.Context, hashes ...string) (map[string]Commit, error) {
 	const fields = 6
