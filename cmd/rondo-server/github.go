@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/http"
 	"os"
+	"regexp"
 	"strings"
 
 	"github.com/rondo-ci/rondo/ci"
@@ -20,6 +21,9 @@ type hosts struct {
 	folders
 	github *github.Host // nil for none
 }
+
+// pullBranch is the branch that pipelines of pull requests from forks have.
+var pullBranch = regexp.MustCompile(`^pull/[0-9]+$`)
 
 // on returns GitHub if the project is there.
 func (h *hosts) on(slug string) *github.Host {
@@ -47,6 +51,8 @@ func (h *hosts) Complete(ctx context.Context, p ci.Project, t ci.Trigger) (ci.Tr
 	switch {
 	case t.Tag != "":
 		ref = "refs/tags/" + t.Tag
+	case pullBranch.MatchString(t.Branch): // of a pull request: whether it comes from a fork decides what it may know
+		ref = "refs/" + t.Branch + "/head"
 	case t.Branch != "":
 		ref = "refs/heads/" + t.Branch
 	}
