@@ -57,7 +57,7 @@ type world struct {
 	notes  []note
 	// announced are the actions whose code host was to be told first.
 	announced []string
-	ssh    bool
+	ssh       bool
 	// broken fails calls by the name of the function in Config, or by action.
 	broken map[string]error
 	told   []string // what the code host was told
