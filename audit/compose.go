@@ -129,6 +129,9 @@ func origin(r ci.Request, metadata map[string]string) Origin {
 	ip, err := netip.ParseAddr(r.Address)
 	switch ip = ip.Unmap(); {
 	case err != nil:
+		if net, err := netip.ParsePrefix(r.Address); err == nil { // that of one host of IPv6
+			metadata["ip_v6"] = net.String()
+		}
 	case ip.Is4():
 		o.Address = ip.String()
 	default:
