@@ -174,3 +174,21 @@ func rawLines(r io.Reader) iter.Seq2[[]byte, error] {
 		}
 	}
 }
+
+// FileLines yields all lines of the files of a bucket, in order, with no
+// database at hand.
+func FileLines(ctx context.Context, bucket Bucket) iter.Seq2[Line, error] {
+	return func(yield func(Line, error) bool) {
+		for key, err := range bucket.List(ctx, FilePrefix, "") {
+			if err != nil {
+				yield(Line{}, err)
+				return
+			}
+			for l, err := range fileLines(ctx, bucket, key) {
+				if !yield(l, err) || err != nil {
+					return
+				}
+			}
+		}
+	}
+}

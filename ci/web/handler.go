@@ -161,7 +161,9 @@ func (s *site) page(h func(http.ResponseWriter, *http.Request) error, limit int6
 			s.fail(w, r, err)
 			return
 		}
-		r = r.WithContext(context.WithValue(r.Context(), actorKey{}, actor))
+		asked := ci.RequestIn(r.Context())
+		asked.Actor = actor
+		r = r.WithContext(ci.WithRequest(context.WithValue(r.Context(), actorKey{}, actor), asked))
 		r.Body = http.MaxBytesReader(w, r.Body, limit)
 		if err := h(w, r); err != nil {
 			s.fail(w, r, err)
