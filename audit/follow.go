@@ -170,11 +170,12 @@ func describeEvent(ctx context.Context, read Reader, e ci.Event) (Event, bool, e
 		add("pipeline.number", strconv.FormatInt(p.Number, 10))
 	}
 	by := e.Actor
-	if by == (ci.Actor{}) && e.Kind != ci.WorkflowEnded {
-		by = w.By
-	}
-	if by == (ci.Actor{}) && e.Kind == ci.WorkflowEnded && e.Status == ci.Canceled {
+	switch {
+	case by != (ci.Actor{}):
+	case action == "rondo.workflow.cancel":
 		by = w.Canceled
+	default:
+		by = w.By
 	}
 	if by == (ci.Actor{}) && e.Workflow == "" {
 		by = p.Trigger.Actor
