@@ -58,7 +58,7 @@ func (i *instant) Write(p []byte) (int, error) {
 // BenchmarkMillion says what a million events cost: go test -bench Million
 // -benchtime 1x ./audit. They are in files of 64 MB in a folder.
 func BenchmarkMillion(b *testing.B) {
-	const million, step = 1_000_000, 50_000
+	const million, step = 1_000_000, 10_000
 	dir, err := storage.OpenDir(b.TempDir())
 	require.NoError(b, err)
 	defer dir.Close()

@@ -150,6 +150,12 @@ func (b *Book) Run(ctx context.Context) error {
 			}
 			rest(ctx, wait)
 		}
+		// What is left is numbered, for those who read the book offline.
+		last, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+		defer cancel()
+		if _, err := b.number(last); err != nil && !errors.Is(err, ci.ErrConflict) {
+			b.log.Warn("audit log: number the last events; the next start does it", "err", err)
+		}
 		return nil
 	})
 	g.Go(func() error {
