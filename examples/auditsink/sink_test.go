@@ -14,6 +14,7 @@ import (
 
 func Example() {
 	ctx, stop := context.WithCancel(context.Background())
+	defer stop()
 	signer, err := audit.NewSigner("ci.example", []byte("a secret of 16 bytes or more"))
 	if err != nil {
 		fmt.Println(err)
