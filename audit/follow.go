@@ -37,40 +37,114 @@ func (b *Book) Follow(ctx context.Context, read Reader, follow func(ctx context.
 	return nil
 }
 
+// followOn reads events and writes what came of them, those of a short while
+// together.
 func (b *Book) followOn(ctx context.Context, read Reader, follow func(context.Context, uint64) iter.Seq2[ci.Event, error]) error {
 	after, doc, err := b.cursor(ctx, "events")
 	if err != nil {
 		return err
 	}
-	var skipped int
-	for e, err := range follow(ctx, after) {
-		if err != nil {
-			return err
+	reading, stop := context.WithCancel(ctx)
+	events, fault := make(chan ci.Event), make(chan error, 1)
+	go func() {
+		defer close(events)
+		for e, err := range follow(reading, after) {
+			if err != nil {
+				fault <- err
+				return
+			}
+			select {
+			case events <- e:
+			case <-reading.Done():
+				return
+			}
 		}
-		event, ok, err := describeEvent(ctx, read, e)
-		if err != nil {
-			return fmt.Errorf("event %d: %w", e.Seq, err)
+	}()
+	defer func() {
+		stop()
+		for range events {
 		}
-		if !ok {
-			if skipped++; skipped%1000 != 0 {
+	}()
+	p := &page{book: b, read: read, doc: doc}
+	timer := time.NewTimer(gather)
+	defer timer.Stop()
+	for {
+		select {
+		case e, more := <-events:
+			if !more {
+				err := p.write(context.WithoutCancel(ctx))
+				select {
+				case bad := <-fault:
+					err = firstOf(err, bad)
+				default:
+				}
+				return firstOf(err, ctx.Err())
+			}
+			had := len(p.changes)
+			if err := p.add(ctx, e); err != nil {
+				return err
+			}
+			if had == 0 && len(p.changes) > 0 {
+				timer.Reset(gather)
+			}
+			if len(p.changes) < gatherMost && p.skipped < 10*gatherMost {
+				continue
+			}
+		case <-timer.C:
+			if len(p.changes) == 0 { // what is no act is read again after a crash
 				continue
 			}
 		}
-		changes := []ci.DocChange{moved(doc, e.Seq)}
-		if ok {
-			c, err := outbox(event, e.Seq)
-			if err != nil {
-				return err
-			}
-			changes = append(changes, c)
-		}
-		kept, err := b.docs.WriteDocs(ctx, changes...)
-		if err != nil {
+		if err := p.write(ctx); err != nil {
 			return err
 		}
-		doc = kept[0]
 	}
-	return ctx.Err()
+}
+
+// gather is how long events are collected before they are written together,
+// gatherMost how many at most.
+const (
+	gather     = 100 * time.Millisecond
+	gatherMost = 100
+)
+
+// A page is events on their way into the outbox.
+type page struct {
+	book    *Book
+	read    Reader
+	doc     ci.Doc // the cursor
+	at      uint64
+	changes []ci.DocChange
+	skipped int
+}
+
+// add takes the next event.
+func (p *page) add(ctx context.Context, e ci.Event) error {
+	event, ok, err := describeEvent(ctx, p.read, e)
+	if err != nil {
+		return fmt.Errorf("event %d: %w", e.Seq, err)
+	}
+	p.at = e.Seq
+	if !ok {
+		p.skipped++
+		return nil
+	}
+	c, err := outbox(event, e.Seq)
+	p.changes = append(p.changes, c)
+	return err
+}
+
+// write writes what there is, and how far it goes, at once.
+func (p *page) write(ctx context.Context) error {
+	if len(p.changes) == 0 && p.skipped == 0 {
+		return nil
+	}
+	kept, err := p.book.docs.WriteDocs(ctx, append(p.changes, moved(p.doc, p.at))...)
+	if err != nil {
+		return err
+	}
+	p.doc, p.changes, p.skipped = kept[len(kept)-1], nil, 0
+	return nil
 }
 
 // actionOf returns the action that an event is, "" if it is none.

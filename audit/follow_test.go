@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/santhosh-tekuri/jsonschema/v6"
@@ -196,4 +197,40 @@ func TestAUD07_WatchedDocuments(t *testing.T) {
 	}
 	require.Equal(t, []string{"rondo.webhook.create", "rondo.webhook.update", "rondo.webhook.delete"}, actions)
 	conform(t, w.lines(t))
+}
+
+// What happens after a pause is on record without anything happening after it.
+func TestAUD11_NothingWaitsForMore(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, audit.Config{})
+		more := make(chan ci.Event)
+		running, stop := context.WithCancel(ctx)
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			_ = w.Follow(running, past{}, func(ctx context.Context, after uint64) iter.Seq2[ci.Event, error] {
+				return func(yield func(ci.Event, error) bool) {
+					for {
+						select {
+						case e := <-more:
+							if !yield(e, nil) {
+								return
+							}
+						case <-ctx.Done():
+							return
+						}
+					}
+				}
+			})
+		}()
+		for seq, kind := range []ci.EventKind{ci.StepStarted, ci.JobQueued, ci.StepEnded, ci.JobStarted} {
+			time.Sleep(time.Second)
+			more <- ci.Event{Seq: uint64(seq + 1), Kind: kind, Project: "p1", Pipeline: "l1", Workflow: "w1", Job: "j1", Name: "test", Time: noon}
+			time.Sleep(time.Second)
+			require.NoError(t, w.Seal(ctx, noon))
+			require.Len(t, w.lines(t), (seq+1)/2)
+		}
+		stop()
+		<-done
+	})
 }

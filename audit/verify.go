@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"iter"
+	"strings"
 	"time"
 
 	"github.com/rondo-ci/rondo/ci"
@@ -68,13 +69,7 @@ func (v *verifier) next(key string, n int, text []byte) *Damage {
 }
 
 // says is the error without its sentinel.
-func says(err error) string {
-	text := err.Error()
-	if errors.Is(err, ci.ErrInvalid) {
-		text = text[:len(text)-len(": "+ci.ErrInvalid.Error())]
-	}
-	return text
-}
+func says(err error) string { return strings.TrimSuffix(err.Error(), ": "+ci.ErrInvalid.Error()) }
 
 // file takes an object.
 func (v *verifier) file(ctx context.Context, bucket Bucket, key string) (File, error) {
