@@ -13,6 +13,8 @@ import (
 	"github.com/rondo-ci/rondo/audit"
 	"github.com/rondo-ci/rondo/audit/bucket"
 	"github.com/rondo-ci/rondo/ci"
+	"github.com/rondo-ci/rondo/ci/secret"
+	"github.com/rondo-ci/rondo/ci/secret/secrettest"
 	"github.com/rondo-ci/rondo/storage"
 	"github.com/rondo-ci/rondo/storage/memdb"
 	"github.com/rondo-ci/rondo/storage/sqldb"
@@ -34,6 +36,29 @@ func BenchmarkAppend(b *testing.B) {
 					changes = append(changes, more...)
 				}
 				if _, err := db.WriteDocs(b.Context(), changes...); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
+
+// What it adds to an act of a chapter, a variable that is set.
+func BenchmarkAppendToVariable(b *testing.B) {
+	for _, with := range []bool{false, true} {
+		b.Run(fmt.Sprint("event=", with), func(b *testing.B) {
+			db, err := sqldb.Open(b.Context(), filepath.Join(b.TempDir(), "a.db"), sqldb.Config{})
+			require.NoError(b, err)
+			defer db.Close()
+			var cfg secret.Config
+			if with {
+				cfg.Note = audit.New(db, &audit.Memory{}, newSigner(b), audit.Config{}).Draft
+			}
+			safe := secret.New(db, secrettest.New(), cfg)
+			c, err := safe.CreateContext(b.Context(), "gh/acme", "prod", alice)
+			require.NoError(b, err)
+			for b.Loop() {
+				if _, err := safe.SetVariable(b.Context(), ci.Holder{Context: c.ID}, "KEY", "value", alice); err != nil {
 					b.Fatal(err)
 				}
 			}
