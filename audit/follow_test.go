@@ -190,12 +190,15 @@ func TestAUD07_WatchedDocuments(t *testing.T) {
 	require.NoError(t, err)
 	_, err = docs.WriteDocs(asked, ci.DocChange{Doc: d, Delete: true})
 	require.NoError(t, err)
+	_, err = docs.WriteDocs(asked, ci.DocChange{Doc: ci.Doc{Kind: "personal-token", ID: "hash-of-it", Name: "t1"}})
+	require.NoError(t, err)
 	require.NoError(t, w.Seal(ctx, time.Now()))
 	var actions []string
 	for _, l := range w.lines(t) {
 		actions = append(actions, event(t, l.Text).Action)
 	}
-	require.Equal(t, []string{"rondo.webhook.create", "rondo.webhook.update", "rondo.webhook.delete"}, actions)
+	require.Equal(t, []string{"rondo.webhook.create", "rondo.webhook.update", "rondo.webhook.delete", "rondo.personal_token.create"}, actions)
+	require.NotContains(t, string(w.lines(t)[3].Text), "hash-of-it")
 	conform(t, w.lines(t))
 }
 

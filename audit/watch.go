@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"strings"
 
 	"github.com/rondo-ci/rondo/ci"
 )
@@ -21,8 +22,8 @@ func watched() []noun {
 		{"orb", "orb", "an orb"},
 		{"orb-namespace", "orb_namespace", "a namespace of orbs"},
 		{"orb-version", "orb_version", "a version of an orb"},
-		{"definition", "definition", "a pipeline definition"},
-		{"trigger", "trigger", "a trigger of a pipeline definition"},
+		{"pipeline-definition", "definition", "a pipeline definition"},
+		{"pipeline-trigger", "trigger", "a trigger of a pipeline definition"},
 	}
 }
 
@@ -55,10 +56,11 @@ func (w watching) WriteDocs(ctx context.Context, changes ...ci.DocChange) ([]ci.
 		if err != nil {
 			return nil, err
 		}
-		more, err := w.book.Draft(ctx, ci.Act{
-			Action: "rondo." + nouns[i].word + "." + verb, Actor: r.Actor, Success: true,
-			Target: map[string]string{"type": nouns[i].word, "id": c.Doc.ID, "name": c.Doc.Name, "scope": c.Doc.Scope},
-		})
+		target := map[string]string{"type": nouns[i].word, "id": c.Doc.ID, "name": c.Doc.Name, "scope": c.Doc.Scope}
+		if strings.HasSuffix(c.Doc.Kind, "-token") {
+			target["id"] = c.Doc.Name // its ID is the hash of the token
+		}
+		more, err := w.book.Draft(ctx, ci.Act{Action: "rondo." + nouns[i].word + "." + verb, Actor: r.Actor, Success: true, Target: target})
 		if err != nil {
 			return nil, err
 		}
