@@ -45,7 +45,7 @@ var thirdParties = []struct{ path, rooms, reason string }{
 	{"github.com/spf13/pflag", "cmd", "flags of cobra"},
 	{"go.yaml.in/yaml/v3", "ci/config cmd", "YAML with places of nodes"},
 	{"go.yaml.in/yaml/v4", "ci/config", "YAML with places of nodes"},
-	{"gocloud.dev", "storage cmd", "one bucket interface over files, S3 and memory; secrets likewise"},
+	{"gocloud.dev", "audit storage cmd", "one bucket interface over files, S3 and memory; secrets likewise"},
 	{"golang.org/x/crypto", "ci/secret storage", "reads and writes the private SSH keys of projects in the forms of OpenSSH; argon2id of the passphrase of a keyset"},
 	{"golang.org/x/sync", "*", "errgroup: goroutines that somebody owns"},
 	{"golang.org/x/sys", "ci/agent scheduler storage cmd", "process groups, boot-time clock, fsync of folders"},

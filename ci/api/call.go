@@ -78,6 +78,9 @@ func (c *call) authenticate(route route) error {
 		return c.welcome(route)
 	}
 	c.by, c.checked, c.open = by, time.Now(), route.scope != ""
+	c.r = c.r.WithContext(ci.WithRequest(c.r.Context(), ci.Request{
+		ID: c.w.Header().Get("X-Request-Id"), Address: c.limits.from(c.r), Trace: wire.TraceID(c.r), Actor: by,
+	}))
 	return err
 }
 

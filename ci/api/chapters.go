@@ -17,6 +17,7 @@ type Chapters struct {
 	Insights  Insights
 	Tokens    Tokens
 	Keyring   Keyring
+	Audit     Audit
 	// Docs is where the API keeps what is its own; without it there are no
 	// definitions, triggers, claims or allowed addresses of orbs to create.
 	Docs Docs

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"slices"
 
 	"github.com/rondo-ci/rondo/ci"
 )
@@ -23,18 +24,23 @@ type plan struct {
 }
 
 // change plans and writes until nobody else interferes, and returns the
-// documents as they are kept. A change that cannot be put on record is not
-// made. A plan that fails with [ci.ErrDenied] goes on record as refused.
+// documents as they are kept. The record of the change is written with it, so
+// that there is none without the other; a change that cannot be put on record
+// is not made. A plan that fails with [ci.ErrDenied] goes on record as refused.
 func (s *Safe) change(ctx context.Context, action string, by ci.Actor, draw func() (plan, error)) ([]ci.Doc, error) {
-	noted := false
 	var undo func() error
 	var p plan
+	var record []ci.DocChange
+	noted := false
 	for range tries {
 		var err error
-		p, err = draw()
+		target := p.target
+		if p, err = draw(); p.target == nil {
+			p.target = target // what it was about is gone
+		}
 		if err == nil && !noted {
-			if err := s.cfg.Note(ctx, action, by, p.target); err != nil {
-				return nil, unrecorded(action, err)
+			if record, err = s.announce(ctx, action, by, p); err != nil {
+				return nil, err
 			}
 			noted = true
 			if p.before != nil {
@@ -45,9 +51,9 @@ func (s *Safe) change(ctx context.Context, action string, by ci.Actor, draw func
 		}
 		var kept []ci.Doc
 		if err == nil {
-			kept, err = s.docs.WriteDocs(ctx, p.docs...)
+			kept, err = s.docs.WriteDocs(ctx, slices.Concat(p.docs, record)...)
 			if err == nil {
-				return kept, nil
+				return kept[:len(p.docs)], nil
 			}
 			if errors.Is(err, ci.ErrConflict) {
 				continue
@@ -57,6 +63,38 @@ func (s *Safe) change(ctx context.Context, action string, by ci.Actor, draw func
 	}
 	err := fmt.Errorf("others keep changing it, try again: %w", ci.ErrConflict)
 	return nil, s.failed(ctx, action, by, p.target, noted, err, undo)
+}
+
+// announce returns what is to be written with the change. When something is
+// done outside the database before, that is put on record at once: no crash
+// leaves a trace outside that the record knows nothing of.
+func (s *Safe) announce(ctx context.Context, action string, by ci.Actor, p plan) ([]ci.DocChange, error) {
+	act := ci.Act{Action: action, Actor: by, Target: p.target, Success: true}
+	if p.before != nil {
+		first := act
+		first.Target = maps.Clone(p.target)
+		first.Target["phase"] = "announced"
+		if err := s.record(ctx, first); err != nil {
+			return nil, err
+		}
+	}
+	record, err := s.cfg.Note(ctx, act)
+	if err != nil {
+		return nil, unrecorded(action, err)
+	}
+	return record, nil
+}
+
+// record puts an act on record that changes no document.
+func (s *Safe) record(ctx context.Context, act ci.Act) error {
+	changes, err := s.cfg.Note(ctx, act)
+	if err == nil && len(changes) > 0 {
+		_, err = s.docs.WriteDocs(ctx, changes...)
+	}
+	if err != nil {
+		return unrecorded(act.Action, err)
+	}
+	return nil
 }
 
 // failed puts on record that a change was refused or, announced, did not come
@@ -74,15 +112,7 @@ func (s *Safe) failed(ctx context.Context, action string, by ci.Actor, target ma
 
 // refused puts a refusal on record.
 func (s *Safe) refused(ctx context.Context, action string, by ci.Actor, target map[string]string, reason error) error {
-	target = maps.Clone(target)
-	if target == nil {
-		target = map[string]string{}
-	}
-	target["success"], target["reason"] = "false", reason.Error()
-	if err := s.cfg.Note(ctx, action, by, target); err != nil {
-		return unrecorded(action, err)
-	}
-	return nil
+	return s.record(ctx, ci.Act{Action: action, Actor: by, Target: target, Reason: reason.Error()})
 }
 
 // unrecorded is the error of what cannot be put on record.

@@ -56,6 +56,13 @@ func TestAUD_EachActIsOnRecord(t *testing.T) {
 		{"context.delete", "admin", context()},
 	}
 	require.Empty(t, cmp.Diff(want, w.notes, cmp.AllowUnexported(note{})))
+	require.Equal(t, []string{"project.checkout_key.create", "project.checkout_key.delete"}, w.announced, "before the code host heard of it")
+	kept := 0
+	for _, err := range w.db.Docs(w.ctx, ci.DocQuery{Kind: "line"}) {
+		require.NoError(t, err)
+		kept++
+	}
+	require.Equal(t, len(want), kept, "each record is kept, with its act")
 }
 
 func with(m map[string]string, more []string) map[string]string {

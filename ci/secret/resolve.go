@@ -162,10 +162,7 @@ func (s *Safe) unchanged(ctx context.Context, g *grant) (bool, error) {
 // noteRelease puts on record what the job is about to get, by name.
 func (s *Safe) noteRelease(ctx context.Context, n ci.Need, g *grant) error {
 	note := func(action string, t map[string]string) error {
-		if err := s.cfg.Note(ctx, action, n.Actor, t); err != nil {
-			return unrecorded(action, err)
-		}
-		return nil
+		return s.record(ctx, ci.Act{Action: action, Actor: n.Actor, Target: t, Success: true})
 	}
 	if len(g.contexts) > 0 {
 		if err := note(request, requestTarget(n, g.contexts)); err != nil {

@@ -47,12 +47,13 @@ type Config struct {
 	// CodeHost tells the code host of a project to accept a checkout key, or
 	// no longer to. nil tells nobody.
 	CodeHost func(ctx context.Context, p ci.ProjectID, k ci.Key, accept bool, by ci.Actor) error
-	// Note keeps the record of who did what, and is called before it is done:
-	// before each change, before secrets are handed out, and when they are
-	// denied. Target has names and IDs, never values; "success" is "false" in
-	// it for what was refused or went wrong, and "reason" says why. nil keeps
-	// no record.
-	Note func(ctx context.Context, action string, by ci.Actor, target map[string]string) error
+	// Note keeps the record of who did what: it returns what is to be written
+	// in the transaction of the act, and is called before each change, before
+	// secrets are handed out, and when they are denied. An act that touches
+	// the code host first is announced in a transaction of its own, with
+	// "phase" "announced" in its target, and so is what was refused or went
+	// wrong. Its error refuses the act. nil keeps no record.
+	Note func(ctx context.Context, act ci.Act) ([]ci.DocChange, error)
 }
 
 // A Safe keeps contexts, variables and keys. It keeps nothing in memory. All
@@ -82,7 +83,7 @@ func New(docs ci.Docs, k Keeper, cfg Config) *Safe {
 		cfg.CodeHost = func(context.Context, ci.ProjectID, ci.Key, bool, ci.Actor) error { return nil }
 	}
 	if cfg.Note == nil {
-		cfg.Note = func(context.Context, string, ci.Actor, map[string]string) error { return nil }
+		cfg.Note = func(context.Context, ci.Act) ([]ci.DocChange, error) { return nil, nil }
 	}
 	return &Safe{docs: docs, keeper: k, cfg: cfg}
 }

@@ -55,7 +55,9 @@ type world struct {
 	mu     sync.Mutex
 	groups map[string][]string // by org and login
 	notes  []note
-	ssh    bool
+	// announced are the actions whose code host was to be told first.
+	announced []string
+	ssh       bool
 	// broken fails calls by the name of the function in Config, or by action.
 	broken map[string]error
 	told   []string // what the code host was told
@@ -105,11 +107,21 @@ func newWorldOver(t *testing.T, db ci.Docs) *world {
 			}
 			return w.broken["codehost"]
 		},
-		Note: func(_ context.Context, action string, by ci.Actor, target map[string]string) error {
+		Note: func(_ context.Context, a ci.Act) ([]ci.DocChange, error) {
 			w.mu.Lock()
 			defer w.mu.Unlock()
-			w.notes = append(w.notes, note{action, by.Login, maps.Clone(target)})
-			return errors.Join(w.broken["note"], w.broken[action])
+			target := with(map[string]string{}, nil)
+			maps.Copy(target, a.Target)
+			if !a.Success {
+				target["success"], target["reason"] = "false", a.Reason
+			}
+			if a.Target["phase"] == "announced" {
+				w.announced = append(w.announced, a.Action)
+				return nil, errors.Join(w.broken["note"], w.broken[a.Action])
+			}
+			w.notes = append(w.notes, note{a.Action, a.Actor.Login, target})
+			line := ci.Doc{Kind: "line", ID: ci.NewID(), Body: []byte(a.Action)}
+			return []ci.DocChange{{Doc: line}}, errors.Join(w.broken["note"], w.broken[a.Action])
 		},
 	})
 	return w

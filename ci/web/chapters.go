@@ -19,6 +19,7 @@ type Chapters struct {
 	Webhooks  Webhooks
 	Tokens    Tokens
 	Account   Account
+	Audit     Audit
 	// PutProject writes the settings of a project.
 	PutProject func(ctx context.Context, p ci.Project) error
 	// Follow makes the code host tell of pushes to a repository, by its slug,

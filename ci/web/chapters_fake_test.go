@@ -316,7 +316,7 @@ func furnish(w *world) (*contexts, *variables, *webhooks) {
 	c, v := &contexts{}, newVariables()
 	h := &webhooks{sent: map[string][]ci.Delivery{}}
 	w.cfg.Chapters = web.Chapters{
-		Contexts: c, Variables: v, Keys: &keys{}, Schedules: &schedules{}, Webhooks: h, Tokens: &tokens{}, Account: ownTokens(),
+		Contexts: c, Variables: v, Keys: &keys{}, Schedules: &schedules{}, Webhooks: h, Tokens: &tokens{}, Account: ownTokens(), Audit: newBook("ada", "lin"),
 		PutProject: w.db.PutProject, NextRuns: nextRuns, Address: "https://ci.example",
 		Badge: func(p ci.Project, branch string) string { return "/assets/favicon.svg?badge=" + p.Repo + branch },
 		Follow: func(ctx context.Context, slug string, follow bool, _ ci.Actor) (ci.Project, error) {
@@ -373,6 +373,7 @@ func (w *world) as(login string) {
 func infest(w *world, evil string) {
 	c, v, h := furnish(w)
 	by := ci.Actor{Kind: ci.ActorUser, Login: evil}
+	w.cfg.Chapters.Audit = newBook(evil)
 	w.cfg.Chapters.Badge = nil // a picture of ours, which the others must not have
 	w.cfg.Insights = figures{w, evil}
 	one, _ := c.CreateContext(w.ctx, "local/home", evil, by)

@@ -27,6 +27,9 @@ func (s *site) nav(path string) []link {
 	if s.cfg.Queue.Nodes != nil {
 		links = append(links, link{Text: "Nodes", Path: "/nodes"})
 	}
+	if s.cfg.Chapters.Audit != nil {
+		links = append(links, link{Text: "Audit log", Path: "/audit"})
+	}
 	below := map[string]string{
 		"/pipelines/": "/", "/workflows/": "/", "/jobs/": "/",
 		"/projects/": "/projects", "/settings/": "/projects", "/insights/": "/projects",

@@ -58,7 +58,7 @@ type site struct {
 // New returns the handler of the pages, to be mounted at the root of an
 // installation; it may share the mux with others, since it serves /, /assets/,
 // /projects/, /pipelines/, /workflows/, /jobs/, /artifacts/, /settings/,
-// /insights/, /orgs/, /contexts/, /queue, /nodes, /account and /events. It is safe for
+// /insights/, /orgs/, /contexts/, /queue, /nodes, /audit, /account and /events. It is safe for
 // concurrent use.
 func New(conduct Conductor, read Reader, cfg Config) http.Handler {
 	if cfg.Log == nil {
@@ -120,6 +120,9 @@ func (s *site) routes() *http.ServeMux {
 		"POST /account":                                s.changeAccount,
 		"GET /queue":                                   s.queue,
 		"GET /nodes":                                   s.nodes,
+		"GET /audit":                                   s.audit,
+		"POST /audit":                                  s.verifyAudit,
+		"GET /audit/export":                            s.exportAudit,
 		"GET /insights/{slug...}":                      s.insights,
 		"/":                                            s.elsewhere,
 	} {
@@ -161,7 +164,9 @@ func (s *site) page(h func(http.ResponseWriter, *http.Request) error, limit int6
 			s.fail(w, r, err)
 			return
 		}
-		r = r.WithContext(context.WithValue(r.Context(), actorKey{}, actor))
+		asked := ci.RequestIn(r.Context())
+		asked.Actor = actor
+		r = r.WithContext(ci.WithRequest(context.WithValue(r.Context(), actorKey{}, actor), asked))
 		r.Body = http.MaxBytesReader(w, r.Body, limit)
 		if err := h(w, r); err != nil {
 			s.fail(w, r, err)

@@ -320,7 +320,7 @@ func TestChapters_Absent(t *testing.T) {
 		require.Equal(t, 404, res.StatusCode, path)
 		require.Contains(t, body, "This installation has no "+what, path)
 	}
-	for _, path := range []string{"/queue", "/nodes", "/contexts/x", "/account", job + "/test?name=x"} {
+	for _, path := range []string{"/queue", "/nodes", "/audit", "/contexts/x", "/account", job + "/test?name=x"} {
 		res, body := get(t, w.handler(), path)
 		require.Equal(t, 404, res.StatusCode, path)
 		require.Contains(t, body, "This installation has no", path)
@@ -328,7 +328,7 @@ func TestChapters_Absent(t *testing.T) {
 	res, _ := get(t, w.handler(), "/settings/moon"+shop)
 	require.Equal(t, 404, res.StatusCode)
 	_, body := get(t, w.handler(), "/projects"+shop)
-	for _, word := range []string{"Settings", "Insights", "Queue", "Nodes", "Organisations", "Follow"} {
+	for _, word := range []string{"Settings", "Insights", "Queue", "Nodes", "Audit log", "Organisations", "Follow"} {
 		require.NotContains(t, body, ">"+word+"<")
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/rondo-ci/rondo/audit"
 	"github.com/rondo-ci/rondo/auth"
 	"github.com/rondo-ci/rondo/ci"
 	"github.com/rondo-ci/rondo/ci/api"
@@ -36,6 +37,7 @@ type chapters struct {
 	courier *webhook.Courier
 	live    *pusher.Server
 	memory  *insights.Insights
+	book    *audit.Book
 }
 
 // openChapters opens what jobs ask for: the rest needs a running server, see
@@ -51,18 +53,19 @@ func (in *installation) openChapters(ctx context.Context) error {
 		Project:  in.db.Project,
 		Admin:    func(_ context.Context, _ string, of ci.Actor) (bool, error) { return of.Kind == ci.ActorUser, nil }, // there is one user
 		CodeHost: in.codeHostKey,
+		Note:     in.book.Draft,
 	})
-	in.tokens = auth.NewTokens(in.db)
-	in.compiler.registry = orb.New(in.db, orb.Config{})
+	in.tokens = auth.NewTokens(in.book.Docs(in.db))
+	in.compiler.registry = orb.New(in.book.Docs(in.db), orb.Config{})
 	return nil
 }
 
 // startChapters makes the rooms that follow what the server does.
 func (in *installation) startChapters() {
-	in.clock = schedule.New(in.db, in.db, in.trigger, schedule.Config{
+	in.clock = schedule.New(in.book.Docs(in.db), in.db, in.trigger, schedule.Config{
 		Log: in.log, Follow: in.engine.Server.Follow, Admits: config.Admits,
 	})
-	in.courier = webhook.New(in.db, in.db, webhook.Config{
+	in.courier = webhook.New(in.book.Docs(in.db), in.db, webhook.Config{
 		Log: in.log, Follow: in.engine.Server.Follow, Keeper: in.keeper, Allow: in.webhookNets,
 		WorkflowURL: func(id ci.WorkflowID) string { return in.url + "/workflows/" + string(id) },
 	})
@@ -257,8 +260,8 @@ func (in *installation) orgs(ctx context.Context, _ ci.Actor) ([]string, error) 
 // apiChapters are the chapters as the API asks for them.
 func (in *installation) apiChapters() api.Chapters {
 	return api.Chapters{
-		Contexts: in.safe, Variables: in.safe, Keys: in.safe, Schedules: in.clock, Webhooks: in.courier, Tokens: in.tokens, Keyring: in.keyring,
-		Insights: in.memory, Docs: in.db, PutProject: in.db.PutProject, Follow: in.code.Follow, Orgs: in.orgs,
+		Contexts: in.safe, Variables: in.safe, Keys: in.safe, Schedules: in.clock, Webhooks: in.courier, Tokens: in.tokens, Keyring: bookedKeyring{in.keyring, in},
+		Insights: in.memory, Docs: in.book.Docs(in.db), Audit: in.book, PutProject: in.putProject, Follow: in.follow, Orgs: in.orgs,
 		Compile: in.compileFor,
 		Continue: func(ctx context.Context, key, source string, parameters map[string]any) error {
 			return in.engine.Server.Continue(ctx, key, ci.Continuation{Source: source, Parameters: parameters})

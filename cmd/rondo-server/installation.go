@@ -46,6 +46,7 @@ type installation struct {
 	// networks webhooks may reach.
 	sealing     secretsSettings
 	webhookNets []netip.Prefix
+	auditing    auditSettings // where the book of who did what goes
 	rate        api.RateConfig
 	outputKey   []byte        // signs addresses of output
 	pushKey     string        // signs subscriptions to live events
@@ -105,6 +106,9 @@ func (in *installation) open(ctx context.Context) error {
 		return err
 	}
 	in.compiler.code, in.compiling = in.code, make(chan struct{}, compileLimit)
+	if err := in.openAudit(bucket); err != nil {
+		return err
+	}
 	if err := in.openChapters(ctx); err != nil {
 		return err
 	}
@@ -119,7 +123,7 @@ func (in *installation) open(ctx context.Context) error {
 		Cluster: cluster.Config{Dir: in.folder.Join("agents"), Sweep: in.sweep},
 	})
 	in.startChapters()
-	return nil
+	return in.startAudit()
 }
 
 // listenUnix opens a socket for agents that only this user may use. What an
@@ -187,7 +191,7 @@ func (in *installation) handler() http.Handler {
 		mux.Handle(pattern, h)
 	}
 	mux.Handle("/", in.pages())
-	return mux
+	return in.known(mux)
 }
 
 // auth says who sends a token: the owner, by the token of the installation or

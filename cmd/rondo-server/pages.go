@@ -18,7 +18,7 @@ func (in *installation) pages() http.Handler {
 		Authorize: in.access.page, Retrigger: in.retrigger, Log: in.log, Version: version,
 		Chapters: web.Chapters{
 			Contexts: in.safe, Variables: in.safe, Keys: in.safe, Schedules: in.clock, Webhooks: in.courier,
-			Tokens: in.tokens, Account: in.account(), PutProject: in.db.PutProject, Follow: in.code.Follow, Orgs: in.orgs,
+			Tokens: in.tokens, Account: in.account(), Audit: in.book, PutProject: in.putProject, Follow: in.follow, Orgs: in.orgs,
 			NextRuns: schedule.Preview, Badge: badgePath, Address: in.url,
 		},
 		Insights: in.memory,

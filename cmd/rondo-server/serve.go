@@ -55,6 +55,12 @@ told stands in a file of settings:
   webhooks:
     allow: [10.0.0.0/8]              # private networks that webhooks may reach
 
+  audit:                             # where who did what is sent, besides files/
+    sinks:
+      - {name: siem, syslog: "logs.example.com:6514", ca: /etc/rondo/ca.pem}
+      - {name: hook, webhook: "https://hooks.example.com", secret: "env:AUDIT_SECRET"}
+      - {name: copy, folder: /mnt/audit}
+
 Secrets never stand in the file: env:NAME reads the environment, file:PATH a
 file. The token for API and pages is in the file token of the data folder.
 
@@ -100,7 +106,7 @@ func serveTeam(ctx context.Context, set settings, asJSON bool) error {
 	s := &teamServer{settings: set}
 	s.folder, s.url, s.log = folder, set.URL, newLog(set.Log)
 	s.rate.From = clientAddress(set.Proxies)
-	s.orbs, s.sealing, s.webhookNets = set.Orbs, set.Secrets, set.Webhooks.Allow
+	s.orbs, s.sealing, s.webhookNets, s.auditing = set.Orbs, set.Secrets, set.Webhooks.Allow, set.Audit
 	defer func() {
 		if s.agentDoor != nil {
 			_ = s.agentDoor.Close()

@@ -58,6 +58,18 @@ func RequestID(r *http.Request) string {
 	return id
 }
 
+// TraceID returns the client's own name for what it does, from the field
+// X-Client-Trace-Id, without what a log could be misread by.
+func TraceID(r *http.Request) string {
+	id := strings.Map(func(c rune) rune {
+		if c < ' ' || c > '~' {
+			return -1
+		}
+		return c
+	}, r.Header.Get("X-Client-Trace-Id"))
+	return id[:min(len(id), 256)]
+}
+
 // Token returns the token of a request: the field Circle-Token, a bearer
 // token, the user name of basic authentication without a password, or, as the
 // classic CLI sends it to GraphQL, all of the field Authorization.
