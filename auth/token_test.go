@@ -52,13 +52,13 @@ func TestTokens_Limits(t *testing.T) {
 	require.ErrorIs(t, err, ci.ErrInvalid)
 	_, _, err = tokens.CreateProjectToken(t.Context(), "shop", ci.ScopeAll, strings.Repeat("ü", 201), ada)
 	require.ErrorIs(t, err, ci.ErrInvalid)
-	_, _, err = tokens.CreatePersonalToken(t.Context(), ci.Actor{}, "")
+	_, _, err = tokens.CreatePersonalToken(t.Context(), ci.Actor{}, "", 0)
 	require.ErrorIs(t, err, ci.ErrInvalid)
 	for range auth.MaxTokens {
-		_, _, err := tokens.CreatePersonalToken(t.Context(), ada, "")
+		_, _, err := tokens.CreatePersonalToken(t.Context(), ada, "", 0)
 		require.NoError(t, err)
 	}
-	_, _, err = tokens.CreatePersonalToken(t.Context(), ada, "")
+	_, _, err = tokens.CreatePersonalToken(t.Context(), ada, "", 0)
 	require.ErrorIs(t, err, ci.ErrConflict)
 }
 
@@ -67,7 +67,7 @@ func TestTokens_AreNotInTheDatabase(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "db")
 	db, err := sqldb.Open(t.Context(), file, sqldb.Config{})
 	require.NoError(t, err)
-	_, secret, err := auth.NewTokens(db).CreatePersonalToken(t.Context(), ada, "laptop")
+	_, secret, err := auth.NewTokens(db).CreatePersonalToken(t.Context(), ada, "laptop", 0)
 	require.NoError(t, err)
 	whose, err := auth.NewTokens(db).PersonalToken(t.Context(), secret)
 	require.NoError(t, err)

@@ -38,7 +38,7 @@ func (in *installation) account() web.Account {
 			return all, err
 		},
 		Create: func(ctx context.Context, owner ci.Actor, label string) (string, error) {
-			_, token, err := in.tokens.CreatePersonalToken(ctx, owner, label)
+			_, token, err := in.tokens.CreatePersonalToken(ctx, owner, label, 0)
 			return token, err
 		},
 		Delete: in.tokens.DeletePersonalToken,
