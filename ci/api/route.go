@@ -42,7 +42,7 @@ const pageToken = "page-token: the next_page_token of the page before"
 func routes() []route {
 	return slices.Concat(
 		documented(), jobRoutes(), orgRoutes(), projectRoutes(), contextRoutes(), variableRoutes(), keyRoutes(), scheduleRoutes(),
-		webhookRoutes(), definitionRoutes(), triggerRoutes(), compileRoutes(), claimRoutes(), policyRoutes(), insightRoutes(), keyringRoutes(), own(),
+		webhookRoutes(), definitionRoutes(), triggerRoutes(), compileRoutes(), claimRoutes(), policyRoutes(), insightRoutes(), keyringRoutes(), userRoutes(), own(),
 	)
 }
 

@@ -114,10 +114,9 @@ func (c *call) changeSettings() (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	if p.AdminSettings {
-		if err := c.mayOrg(p.OrgSlug(), true); err != nil {
-			return nil, err
-		}
+	before := p.Settings
+	if err := c.maySettings(p, before, before); err != nil {
+		return nil, err
 	}
 	if c.cfg.Chapters.PutProject == nil {
 		return nil, absent("settings to change")
@@ -127,6 +126,9 @@ func (c *call) changeSettings() (any, error) {
 		return nil, err
 	}
 	if err := req.Advanced.onto(&p.Settings); err != nil {
+		return nil, err
+	}
+	if err := c.maySettings(p, before, p.Settings); err != nil {
 		return nil, err
 	}
 	if err := c.cfg.Chapters.PutProject(c.r.Context(), p); err != nil {

@@ -90,10 +90,9 @@ func (c *call) changeSettings1() (any, error) {
 	if ask.PutProject == nil {
 		return nil, absent("settings to change")
 	}
-	if p.AdminSettings {
-		if err := c.mayOrg(p.OrgSlug(), true); err != nil {
-			return nil, err
-		}
+	before := p.Settings
+	if err := c.maySettings(p, before, before); err != nil {
+		return nil, err
 	}
 	var req settingsRequest1
 	if err := c.body(&req); err != nil {
@@ -110,6 +109,9 @@ func (c *call) changeSettings1() (any, error) {
 		default:
 			*f.field = *v != f.not
 		}
+	}
+	if err := c.maySettings(p, before, p.Settings); err != nil {
+		return nil, err
 	}
 	if err := ask.PutProject(ctx, p); err != nil {
 		return nil, named(err, "Project")

@@ -39,6 +39,7 @@ type settings struct {
 	GitHub   *githubSettings  `yaml:"github"`
 	Secrets  secretsSettings  `yaml:"secrets"`
 	Webhooks webhooksSettings `yaml:"webhooks"`
+	Auth     *authSettings    `yaml:"auth"`
 }
 
 // githubSettings say how to reach GitHub, or a GitHub Enterprise of one's own.
@@ -225,6 +226,7 @@ func (s *settings) check() error {
 		add(g.WebhookSecret.check("github.webhook_secret", true))
 	}
 	add(s.Secrets.check())
+	add(s.Auth.check())
 	return errors.Join(wrong...)
 }
 
