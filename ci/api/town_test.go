@@ -51,6 +51,7 @@ func (n *town) furnish(cfg *api.Config) {
 		PutProject: func(ctx context.Context, p ci.Project) error { return n.world.db.PutProject(ctx, p) },
 		Docs:       lateDocs{n},
 		Keyring:    ring{},
+		Users:      folks{},
 		Insights:   newMemory(n.rooms),
 		Follow:     n.follow,
 		Orgs: func(context.Context, ci.Actor) ([]string, error) {
