@@ -86,20 +86,10 @@ func (u *Users) Identity(ctx context.Context, user, provider string) (Identity, 
 	return id, nil
 }
 
-// A Joining is what becomes of a user when people of a directory are
-// recognised as users that exist.
-type Joining struct {
-	User ci.User
-	// Key is the login or the addresses by which they are recognised.
-	Key []string
-	// Problem says why they cannot be: "" is nothing.
-	Problem string
-}
-
 // Preview says what would become of each user if people of a directory that is
 // new here were recognised by "email" or by "login"; nothing is changed. by
 // has to be allowed to read settings.
-func (u *Users) Preview(ctx context.Context, provider, rule string, by ci.Actor) ([]Joining, error) {
+func (u *Users) Preview(ctx context.Context, provider, rule string, by ci.Actor) ([]ci.Joining, error) {
 	if err := u.Allowed(ctx, by, RoleRead); err != nil {
 		return nil, err
 	}
@@ -110,9 +100,9 @@ func (u *Users) Preview(ctx context.Context, provider, rule string, by ci.Actor)
 	if err != nil {
 		return nil, err
 	}
-	var out []Joining
+	var out []ci.Joining
 	for _, r := range all {
-		j := Joining{User: r.User}
+		j := ci.Joining{User: r.User}
 		if rule == "login" {
 			j.Key = []string{r.Login}
 		} else {

@@ -211,8 +211,9 @@ var bodies = map[string]string{
 
 // queries likewise.
 var queries = map[string]string{
-	"GET /api/v2/context":        "?owner-id=<org-slug-or-id>",
-	"GET /api/v2/webhook":        "?scope-type=project&scope-id=<project-id>",
-	"GET /api/v2/rondo/log":      "?task=<job-id>.0&step=0",
-	"DELETE /api/v2/rondo/users": "?login=someone&forge=github",
+	"GET /api/v2/context":               "?owner-id=<org-slug-or-id>",
+	"GET /api/v2/webhook":               "?scope-type=project&scope-id=<project-id>",
+	"GET /api/v2/rondo/log":             "?task=<job-id>.0&step=0",
+	"GET /api/v2/rondo/users/migration": "?directory=ldap&by=email",
+	"DELETE /api/v2/rondo/users":        "?login=someone&forge=github",
 }

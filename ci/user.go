@@ -31,6 +31,16 @@ type SignIn struct {
 	Address string    `json:"address"`
 }
 
+// A Joining is what becomes of a [User] when people who come from a directory
+// for the first time are recognised as users that exist.
+type Joining struct {
+	User User `json:"user"`
+	// Key is the login or the addresses by which they are recognised.
+	Key []string `json:"key"`
+	// Problem says why they cannot be; "" is nothing.
+	Problem string `json:"problem,omitempty"`
+}
+
 // A Session is a browser in which a [User] is logged in.
 type Session struct {
 	ID      string    `json:"id"` // to name it by, not to enter with

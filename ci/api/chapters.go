@@ -118,6 +118,16 @@ type Users interface {
 	EndSessions(ctx context.Context, id string, by ci.Actor) error
 }
 
+// A Migration brings users that exist to a directory that is new here. The
+// Users of [Chapters] may be one.
+type Migration interface {
+	// Preview says what would become of each user if people of the directory
+	// were recognised by "email" or "login". It changes nothing.
+	Preview(ctx context.Context, directory, rule string, by ci.Actor) ([]ci.Joining, error)
+	// Join recognises them so from now on; with "" no longer.
+	Join(ctx context.Context, directory, rule string, by ci.Actor) error
+}
+
 // Keyring is what stored secrets are encrypted with. Whether the actor may see
 // or turn its keys is for it to say, with [ci.ErrDenied].
 type Keyring interface {

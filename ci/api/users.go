@@ -27,6 +27,13 @@ func userRoutes() []route {
 			query:  []string{"since: all (if absent), or month for who has logged in during the last one"},
 			status: 200, response: page[userStatistics]{}, serve: (*call).userStatistics,
 		}, {
+			method: "GET", path: "/rondo/users/migration", summary: "What would become of the users if people of a new directory were recognised as them", tag: "Rondo",
+			query:  []string{"directory: ldap", "by: email or login"},
+			status: 200, response: page[joining]{}, serve: (*call).previewMigration,
+		}, {
+			method: "POST", path: "/rondo/users/migration", summary: "Recognise people of a new directory as users at their first login", tag: "Rondo",
+			status: 200, request: migration{}, response: migration{}, serve: (*call).migrate,
+		}, {
 			method: "POST", path: one, summary: "Change the role of a user, or suspend one", tag: "Rondo",
 			status: 200, request: userChange{}, response: account{}, serve: (*call).changeUser,
 		}, {
@@ -83,6 +90,53 @@ type userSettings struct {
 type userChange struct {
 	Role      *string `json:"role,omitempty"`
 	Suspended *bool   `json:"suspended,omitempty"`
+}
+
+// A joining is a [ci.Joining] on the wire.
+type joining struct {
+	Login   string   `json:"login"`
+	Key     []string `json:"key"`
+	Problem string   `json:"problem"`
+}
+
+type migration struct {
+	Directory string `json:"directory"`
+	By        string `json:"by"` // email, login, or "" for no longer
+}
+
+// migration returns the chapter, or that there is none.
+func (c *call) migration() (Migration, error) {
+	m, ok := c.cfg.Chapters.Users.(Migration)
+	if !ok {
+		return nil, absent("users to bring to a directory")
+	}
+	return m, nil
+}
+
+func (c *call) previewMigration() (any, error) {
+	m, err := c.migration()
+	if err != nil {
+		return nil, err
+	}
+	q := c.r.URL.Query()
+	all, err := m.Preview(c.r.Context(), q.Get("directory"), q.Get("by"), c.by)
+	var items []joining
+	for _, j := range all {
+		items = append(items, joining{j.User.Login, append([]string{}, j.Key...), j.Problem})
+	}
+	return pageOf(items, nil), err
+}
+
+func (c *call) migrate() (any, error) {
+	m, err := c.migration()
+	if err != nil {
+		return nil, err
+	}
+	var req migration
+	if err := c.body(&req); err != nil {
+		return nil, err
+	}
+	return req, m.Join(c.r.Context(), req.Directory, req.By, c.by)
 }
 
 // users returns the chapter, or that there is none.

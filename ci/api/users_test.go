@@ -51,6 +51,15 @@ func (folks) Sessions(context.Context, string, ci.Actor) ([]ci.Session, error) {
 	return []ci.Session{{ID: "s", User: "none"}}, nil
 }
 
+func (folks) Preview(_ context.Context, _, rule string, _ ci.Actor) ([]ci.Joining, error) {
+	if rule == "" {
+		return nil, fmt.Errorf("by email or login: %w", ci.ErrInvalid)
+	}
+	return []ci.Joining{{User: someone, Key: someone.Emails}}, nil
+}
+
+func (folks) Join(context.Context, string, string, ci.Actor) error { return nil }
+
 func (folks) EndSessions(context.Context, string, ci.Actor) error { return nil }
 
 // The eleven fields of the guide, for all time and for the last month.
