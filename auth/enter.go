@@ -141,6 +141,9 @@ func (u *Users) enter(d *draft, id Identity, v Visit) (map[string]string, error)
 		d.Login = id.Login // renamed there
 	}
 	d.put(id)
+	if invited {
+		d.Epoch++ // whoever lost the way in has perhaps lost it to somebody
+	}
 	if d.Suspended == "" && (invited || u.cfg.OpenFirst && !d.roster.Begun) {
 		d.Granted = RoleAll
 		d.roster.Begun, d.roster.Bootstrap = true, ""

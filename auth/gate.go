@@ -31,6 +31,9 @@ type Host interface {
 	// Has reports whether a project, or an organisation by its slug, is one of
 	// the host's.
 	Has(slug string) bool
+	// Subject returns the subject of an account by the host's own number, as
+	// its webhooks name it.
+	Subject(id string) string
 	// Permission returns what the identity may do in the project.
 	Permission(ctx context.Context, subject string, p ci.Project) (Permission, error)
 	// Orgs returns the slugs of the organisations of the identity, and whether
@@ -158,10 +161,21 @@ func (g *Gate) need(ctx context.Context, by ci.Actor, p ci.Project, need Permiss
 }
 
 // who returns the user who acts, and whether they may do everything. Only
-// people pass: what else acts does so by rules of its own.
+// people pass, among them those of whom a code host says that they caused an
+// event; what else acts does so by rules of its own.
 func (g *Gate) who(ctx context.Context, by ci.Actor) (record, bool, error) {
 	if by == Operator {
 		return record{}, true, nil
+	}
+	if by.Kind == ci.ActorForge && by.ID != "" {
+		for _, h := range g.cfg.Hosts {
+			d, err := g.users.docs.Doc(ctx, kindIdentity, identityID(h.Name(), h.Subject(by.ID)))
+			if err == nil {
+				by = ci.Actor{ID: d.Scope, Kind: ci.ActorUser}
+			} else if !errors.Is(err, ci.ErrNotFound) {
+				return record{}, false, fmt.Errorf("who caused this: %w", err)
+			}
+		}
 	}
 	if by.Kind != ci.ActorUser || by.ID == "" {
 		return record{}, false, fmt.Errorf("nobody in particular: %w", ci.ErrDenied)
@@ -200,11 +214,14 @@ func (g *Gate) MayOrg(ctx context.Context, by ci.Actor, org string, _ bool) erro
 // member reports whether the actor is a member and an administrator of the
 // organisation.
 func (g *Gate) member(ctx context.Context, by ci.Actor, org string) (member, admin bool, err error) {
+	h := g.host(org)
+	if h == nil && by.Kind == ci.ActorForge {
+		return true, false, nil // a git folder of this machine knows no people
+	}
 	r, all, err := g.who(ctx, by)
 	if err != nil || all {
 		return all, all, err
 	}
-	h := g.host(org)
 	if h == nil {
 		return true, true, nil
 	}
@@ -254,6 +271,9 @@ func (g *Gate) Groups(ctx context.Context, org string, of ci.Actor) ([]string, e
 	}
 	groups := []string{AllMembers}
 	r, _, err := g.who(ctx, of)
+	if errors.Is(err, ci.ErrDenied) {
+		return groups, nil
+	}
 	if err != nil {
 		return nil, err
 	}

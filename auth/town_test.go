@@ -36,6 +36,8 @@ type hub struct{}
 func (hub) Name() string         { return "github" }
 func (hub) Has(slug string) bool { return strings.HasPrefix(slug, "gh/") }
 
+func (hub) Subject(id string) string { return id }
+
 func (hub) Lookup(_ context.Context, subject string) (auth.Identity, error) {
 	return auth.Identity{Provider: "github", Subject: subject, Login: subject}, nil
 }

@@ -121,7 +121,7 @@ func (l *Login) identity(ctx context.Context, token string) (auth.Identity, erro
 	if p.ID <= 0 || p.Login == "" {
 		return auth.Identity{}, errors.New("github: /user: the answer names nobody")
 	}
-	id := auth.Identity{Provider: Provider, Subject: l.subject(p.ID), Login: p.Login, Name: p.Name}
+	id := auth.Identity{Provider: Provider, Subject: l.Subject(fmt.Sprint(p.ID)), Login: p.Login, Name: p.Name}
 	err := each(ctx, l, token, "/user/emails", func(e email) {
 		switch {
 		case !e.Verified || e.Email == "":

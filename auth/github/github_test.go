@@ -212,6 +212,18 @@ func TestPermissions(t *testing.T) {
 	groups, err := w.gate.Groups(ctx, "gh/acme", by)
 	require.NoError(t, err)
 	require.Equal(t, []string{auth.AllMembers, "Ops"}, groups)
+	pushed := ci.Actor{ID: "7", Kind: ci.ActorForge, Login: "octo"}
+	groups, err = w.gate.Groups(ctx, "gh/acme", pushed)
+	require.NoError(t, err)
+	require.Equal(t, []string{auth.AllMembers, "Ops"}, groups, "who pushes is the same person")
+	for _, other := range []ci.Actor{{ID: "99", Kind: ci.ActorForge}, {Kind: ci.ActorForge}, {Kind: ci.ActorSchedule, ID: "7"}, {}} {
+		groups, err = w.gate.Groups(ctx, "gh/acme", other)
+		require.NoError(t, err)
+		require.Empty(t, groups)
+	}
+	groups, err = w.gate.Groups(ctx, "local/home", ci.Actor{Kind: ci.ActorForge})
+	require.NoError(t, err)
+	require.Equal(t, []string{auth.AllMembers}, groups)
 	orgs, err := w.gate.Orgs(ctx, by)
 	require.NoError(t, err)
 	require.Equal(t, []string{"gh/acme"}, orgs)

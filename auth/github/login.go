@@ -147,12 +147,12 @@ func (l *Login) oauth() (*oauth2.Config, error) {
 	}, nil
 }
 
-// subject is the identity's subject of a user of the host. Those of a GitHub
-// Enterprise are apart from those of another.
-func (l *Login) subject(id int64) string {
+// Subject is the identity's subject of a user by their number. Those of a
+// GitHub Enterprise are apart from those of another.
+func (l *Login) Subject(id string) string {
 	if l.site == "https://github.com" {
-		return fmt.Sprint(id)
+		return id
 	}
 	_, host, _ := strings.Cut(l.site, "://")
-	return fmt.Sprintf("%s/%d", host, id)
+	return host + "/" + id
 }
