@@ -2,9 +2,6 @@ package auth
 
 import (
 	"context"
-	"crypto/rand"
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -44,6 +41,10 @@ type PersonalToken struct {
 	Owner   ci.Actor  `json:"owner"`
 	Label   string    `json:"label"`
 	Created time.Time `json:"created"`
+	// Expires is when it is good no longer; zero is never.
+	Expires time.Time `json:"expires"`
+	// Used is when it was last used, to within an hour; zero is never.
+	Used time.Time `json:"used"`
 }
 
 // ProjectToken returns what a token that somebody sent stands for. One that is
@@ -75,10 +76,40 @@ func (t *Tokens) DeleteProjectToken(ctx context.Context, p ci.ProjectID, id stri
 	return remove(ctx, t.docs, kindProject, string(p), id)
 }
 
-// PersonalToken returns whose token somebody sent. One that is unknown or was
-// taken back is [ci.ErrNotFound].
+// PersonalToken returns whose token somebody sent. One that is unknown, has
+// expired or was taken back is [ci.ErrNotFound]. Whether its owner may still do
+// anything is for [Gate] to ask.
 func (t *Tokens) PersonalToken(ctx context.Context, token string) (PersonalToken, error) {
-	return find[PersonalToken](ctx, t.docs, kindPersonal, PersonalPrefix, token)
+	one, err := find[PersonalToken](ctx, t.docs, kindPersonal, PersonalPrefix, token)
+	switch {
+	case err != nil:
+		return PersonalToken{}, err
+	case !one.Expires.IsZero() && !now().Before(one.Expires):
+		return PersonalToken{}, fmt.Errorf("token: it has expired: %w", ci.ErrNotFound)
+	case now().Sub(one.Used) >= time.Hour:
+		err = t.used(ctx, token)
+	}
+	return one, err
+}
+
+// used notes that a token is used, unless somebody else just did.
+func (t *Tokens) used(ctx context.Context, token string) error {
+	d, err := t.docs.Doc(ctx, kindPersonal, hash(token))
+	if err != nil {
+		return fmt.Errorf("token: %w", err)
+	}
+	var one PersonalToken
+	if err := json.Unmarshal(d.Body, &one); err != nil {
+		return fmt.Errorf("token: %w", err)
+	}
+	one.Used = now()
+	if d.Body, err = json.Marshal(one); err == nil {
+		_, err = t.docs.WriteDocs(ctx, ci.DocChange{Doc: d})
+	}
+	if err != nil && !errors.Is(err, ci.ErrConflict) {
+		return fmt.Errorf("token: %w", err)
+	}
+	return nil
 }
 
 // PersonalTokens lists those of a person by time of making.
@@ -86,13 +117,17 @@ func (t *Tokens) PersonalTokens(ctx context.Context, owner ci.Actor) ([]Personal
 	return list[PersonalToken](ctx, t.docs, kindPersonal, owner.ID)
 }
 
-// CreatePersonalToken makes a token that stands for the owner and returns it
-// with its secret, which cannot be read again.
-func (t *Tokens) CreatePersonalToken(ctx context.Context, owner ci.Actor, label string) (PersonalToken, string, error) {
+// CreatePersonalToken makes a token that stands for the owner for so long (0 is
+// until it is deleted), and returns it with its secret, which cannot be read
+// again.
+func (t *Tokens) CreatePersonalToken(ctx context.Context, owner ci.Actor, label string, life time.Duration) (PersonalToken, string, error) {
 	if owner.ID == "" || owner.Kind != ci.ActorUser {
 		return PersonalToken{}, "", fmt.Errorf("create personal token: only people have one: %w", ci.ErrInvalid)
 	}
 	one := PersonalToken{ID: ci.NewID(), Owner: owner, Label: label, Created: now()}
+	if life > 0 {
+		one.Expires = one.Created.Add(life)
+	}
 	secret, err := create(ctx, t.docs, kindPersonal, PersonalPrefix, owner.ID, one.ID, label, one)
 	return one, secret, err
 }
@@ -105,14 +140,8 @@ func (t *Tokens) DeletePersonalToken(ctx context.Context, owner ci.Actor, id str
 
 func now() time.Time { return time.Now().UTC().Truncate(time.Millisecond) }
 
-// hash is under what a token is kept.
-func hash(token string) string {
-	sum := sha256.Sum256([]byte(token))
-	return hex.EncodeToString(sum[:])
-}
-
 func find[T any](ctx context.Context, docs ci.Docs, kind, prefix, token string) (one T, err error) {
-	if !strings.HasPrefix(token, prefix) || len(token) > 100 {
+	if !genuine(token, prefix) {
 		return one, fmt.Errorf("token: %w", ci.ErrNotFound)
 	}
 	d, err := docs.Doc(ctx, kind, hash(token))
@@ -161,7 +190,7 @@ func create(ctx context.Context, docs ci.Docs, kind, prefix, scope, id, label st
 	if err != nil {
 		return "", fmt.Errorf("create token: %w", err)
 	}
-	secret := prefix + strings.ToLower(rand.Text()) + strings.ToLower(rand.Text()[:6])
+	secret := newSecret(prefix)
 	_, err = docs.WriteDocs(ctx, ci.DocChange{Doc: ci.Doc{Kind: kind, ID: hash(secret), Scope: scope, Name: id, Body: body}})
 	if err != nil {
 		return "", fmt.Errorf("create token: %w", err)

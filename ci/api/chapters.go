@@ -18,6 +18,7 @@ type Chapters struct {
 	Tokens    Tokens
 	Keyring   Keyring
 	Audit     Audit
+	Users     Users
 	// Docs is where the API keeps what is its own; without it there are no
 	// definitions, triggers, claims or allowed addresses of orbs to create.
 	Docs Docs
@@ -30,6 +31,9 @@ type Chapters struct {
 	Orgs func(ctx context.Context, by ci.Actor) ([]string, error)
 	// MayOrg is as Config.May, for what belongs to an organisation.
 	MayOrg func(ctx context.Context, by ci.Actor, org string, write bool) error
+	// MaySettings says whether the actor may change the settings of a project
+	// that take one of its administrators. nil leaves it to MayOrg.
+	MaySettings func(ctx context.Context, by ci.Actor, p ci.Project) error
 	// Compile compiles a configuration that is not committed, and returns it
 	// expanded. What is wrong with it is [ci.ErrInvalid], one joined error for
 	// each problem.
@@ -94,6 +98,35 @@ type Tokens interface {
 	// CreateProjectToken makes one and returns it once.
 	CreateProjectToken(ctx context.Context, p ci.ProjectID, scope ci.TokenScope, label string, by ci.Actor) (ci.ProjectToken, string, error)
 	DeleteProjectToken(ctx context.Context, p ci.ProjectID, id string, by ci.Actor) error
+}
+
+// Users keeps the people who may use the installation. Whether the actor may
+// see or change them is for it to say, with [ci.ErrDenied].
+type Users interface {
+	// Users lists them by login.
+	Users(ctx context.Context, by ci.Actor) ([]ci.User, error)
+	// SetRole gives a user a role, Suspend takes everything or gives it back.
+	// What would leave no administrator is [ci.ErrConflict].
+	SetRole(ctx context.Context, id, role string, by ci.Actor) (ci.User, error)
+	Suspend(ctx context.Context, id string, suspended bool, by ci.Actor) (ci.User, error)
+	// DeleteUser forgets the user of a login at a forge or directory; the same
+	// login elsewhere is another person.
+	DeleteUser(ctx context.Context, login, forge string, by ci.Actor) error
+	// SetSuspendNew says whether new users wait for an administrator.
+	SetSuspendNew(ctx context.Context, suspend bool, by ci.Actor) error
+	Sessions(ctx context.Context, id string, by ci.Actor) ([]ci.Session, error)
+	// EndSessions logs a user out everywhere.
+	EndSessions(ctx context.Context, id string, by ci.Actor) error
+}
+
+// A Migration brings users that exist to a directory that is new here. The
+// Users of [Chapters] may be one.
+type Migration interface {
+	// Preview says what would become of each user if people of the directory
+	// were recognised by "email" or "login". It changes nothing.
+	Preview(ctx context.Context, directory, rule string, by ci.Actor) ([]ci.Joining, error)
+	// Join recognises them so from now on; with "" no longer.
+	Join(ctx context.Context, directory, rule string, by ci.Actor) error
 }
 
 // Keyring is what stored secrets are encrypted with. Whether the actor may see

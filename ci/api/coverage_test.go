@@ -115,6 +115,9 @@ func TestARC06_ChapterCoverage(t *testing.T) {
 		"POST /context": `{"name":"more","owner":{"slug":"gh/acme"}}`,
 		"POST /context/{context-id}/restrictions":                                            `{"restriction_type":"group","restriction_value":"ops"}`,
 		"PUT /context/{context-id}/environment-variable/{env-var-name}":                      `{"value":""}`,
+		"POST /rondo/users/{user-id}":                                                        `{"role":"all"}`,
+		"POST /rondo/users/migration":                                                        `{"directory":"ldap","by":"email"}`,
+		"POST /rondo/users/settings":                                                         `{"suspend_new":true}`,
 		"POST /project/{project-slug}/envvar":                                                `{"name":"MORE","value":""}`,
 		"POST /project/{project-slug}/checkout-key":                                          `{"type":"user-key"}`,
 		"POST /project/{project-slug}/schedule":                                              nightly,
@@ -144,8 +147,10 @@ func TestARC06_ChapterCoverage(t *testing.T) {
 	}
 	query := map[string]string{
 		"GET /context": "?owner-id=" + at.org, "GET /webhook": "?scope-type=project&scope-id=" + at.project,
-		"GET /rondo/log": "?task=" + string(f.Jobs[0].ID) + ".0&step=0",
-		"DELETE /org/{org-slug-or-id}/oidc-custom-claims":                      "?claims=audience,ttl",
+		"GET /rondo/users/migration":                      "?directory=ldap&by=email",
+		"DELETE /rondo/users":                             "?login=ada&forge=github",
+		"GET /rondo/log":                                  "?task=" + string(f.Jobs[0].ID) + ".0&step=0",
+		"DELETE /org/{org-slug-or-id}/oidc-custom-claims": "?claims=audience,ttl",
 		"DELETE /org/{org-slug-or-id}/project/{project-id}/oidc-custom-claims": "?claims=ttl",
 	}
 	count := 0
@@ -196,7 +201,7 @@ func TestARC06_HostileBodies(t *testing.T) {
 		{"array", `[{}]`, "application/json", []int{400}},
 		{"text", `"x"`, "application/json", []int{400}},
 		{"NaN", `{"name":NaN}`, "application/json", []int{400}},
-		{"wrong types", `{"name":[],"value":{},"config_yaml":1,"continuation-key":[],"branch":1,"type":[],"restriction_type":1,"timetable":7,"events":1,"audience":7,"enabled":"x","policies":[],"input":[],"advanced":[],"jobs":1,"definition_id":1,"event_source":1}`, "application/json", []int{400}},
+		{"wrong types", `{"name":[],"value":{},"config_yaml":1,"continuation-key":[],"branch":1,"type":[],"restriction_type":1,"timetable":7,"events":1,"audience":7,"enabled":"x","policies":[],"input":[],"advanced":[],"jobs":1,"definition_id":1,"event_source":1,"role":1,"suspend_new":7,"directory":1}`, "application/json", []int{400}},
 	}
 	count := 0
 	for _, op := range n.operations() {

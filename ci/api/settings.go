@@ -145,11 +145,8 @@ func (c *call) toSet(req any) (ci.Project, error) {
 // strangers' code may do is for administrators of the organisation to say, and
 // so is all the rest where the project wants that.
 func (c *call) putSettings(before ci.Settings, p ci.Project) error {
-	strangers := p.BuildForks != before.BuildForks || p.ForkSecrets != before.ForkSecrets
-	if before.AdminSettings || strangers {
-		if err := c.mayOrg(p.OrgSlug(), true); err != nil {
-			return err
-		}
+	if err := c.maySettings(p, before, p.Settings); err != nil {
+		return err
 	}
 	return named(c.cfg.Chapters.PutProject(c.r.Context(), p), "Project")
 }

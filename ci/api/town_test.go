@@ -52,6 +52,7 @@ func (n *town) furnish(cfg *api.Config) {
 		Docs:       lateDocs{n},
 		Keyring:    ring{},
 		Audit:      ledger{},
+		Users:      folks{},
 		Insights:   newMemory(n.rooms),
 		Follow:     n.follow,
 		Orgs: func(context.Context, ci.Actor) ([]string, error) {

@@ -64,7 +64,7 @@ func (s *site) changeAdvanced(ctx context.Context, b *settingsBody, form url.Val
 	case verb != "save":
 		return "", "", ci.ErrNotFound
 	}
-	p := b.Project
+	p, old := b.Project, b.Project
 	for _, one := range switches(&p.Settings) {
 		*one.at = form.Get(one.Name) != ""
 	}
@@ -75,6 +75,13 @@ func (s *site) changeAdvanced(ctx context.Context, b *settingsBody, form url.Val
 	b.Project = p // the form shows what was chosen, whatever comes
 	if len(p.PullRequestExempt) > maxExempt {
 		return "", "", fmt.Errorf("save settings: %d exempt branches are more than %d: %w", len(p.PullRequestExempt), maxExempt, ci.ErrInvalid)
+	}
+	before := old.Settings
+	guarded := before.AdminSettings || p.AdminSettings || before.BuildForks != p.BuildForks || before.ForkSecrets != p.ForkSecrets
+	if ask := s.cfg.Chapters.MaySettings; ask != nil && guarded {
+		if err := ask(ctx, actorIn(ctx), p); err != nil {
+			return "", "", err
+		}
 	}
 	return "settings", "", s.cfg.Chapters.PutProject(ctx, p)
 }

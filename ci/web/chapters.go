@@ -20,6 +20,7 @@ type Chapters struct {
 	Tokens    Tokens
 	Account   Account
 	Audit     Audit
+	Users     Users
 	// PutProject writes the settings of a project.
 	PutProject func(ctx context.Context, p ci.Project) error
 	// Follow makes the code host tell of pushes to a repository, by its slug,
@@ -34,6 +35,10 @@ type Chapters struct {
 	// nil allows everything to whom Config.Authorize lets in.
 	May    func(ctx context.Context, by ci.Actor, p ci.Project, write bool) error
 	MayOrg func(ctx context.Context, by ci.Actor, org string, write bool) error
+	// MaySettings says whether the actor may change the settings of a project
+	// that take one of its administrators. nil allows it to who may change the
+	// project.
+	MaySettings func(ctx context.Context, by ci.Actor, p ci.Project) error
 	// NextRuns returns the next n times at which a timetable triggers. What is
 	// wrong with it is [ci.ErrInvalid]. nil shows no preview.
 	NextRuns func(t ci.Timetable, after time.Time, n int) ([]time.Time, error)

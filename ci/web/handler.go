@@ -58,7 +58,7 @@ type site struct {
 // New returns the handler of the pages, to be mounted at the root of an
 // installation; it may share the mux with others, since it serves /, /assets/,
 // /projects/, /pipelines/, /workflows/, /jobs/, /artifacts/, /settings/,
-// /insights/, /orgs/, /contexts/, /queue, /nodes, /audit, /account and /events. It is safe for
+// /insights/, /orgs/, /contexts/, /admin/users, /queue, /nodes, /audit, /account and /events. It is safe for
 // concurrent use.
 func New(conduct Conductor, read Reader, cfg Config) http.Handler {
 	if cfg.Log == nil {
@@ -118,6 +118,8 @@ func (s *site) routes() *http.ServeMux {
 		"POST /orgs/{slug...}":                         s.createContext,
 		"GET /account":                                 s.account,
 		"POST /account":                                s.changeAccount,
+		"GET /admin/users":                             s.users,
+		"POST /admin/users":                            s.changeUsers,
 		"GET /queue":                                   s.queue,
 		"GET /nodes":                                   s.nodes,
 		"GET /audit":                                   s.audit,

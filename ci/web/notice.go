@@ -48,6 +48,8 @@ var results = map[string]string{
 	"webhook-gone":  "The webhook is deleted. Messages that still waited are dropped.",
 	"ping":          "The test message was delivered.",
 	"token-gone":    "The token is deleted. Programs that use it are refused from now on.",
+	"user":          "The change is made.",
+	"user-gone":     "The user is deleted.",
 	"context":       "The context is there. Add variables, and name it under context: in a job of a workflow.",
 	"context-gone":  "The context is deleted with its variables. Workflows that name it will not run.",
 	"restricted":    "The restriction is added. It is checked when a job starts.",

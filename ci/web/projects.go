@@ -1,6 +1,7 @@
 package web
 
 import (
+	"context"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -80,7 +81,9 @@ func (s *site) follow(w http.ResponseWriter, r *http.Request) error {
 	var p ci.Project
 	err := fmt.Errorf("follow: name the repository as host/organisation/name, as in gh/acme/shop: %w", ci.ErrInvalid)
 	if strings.Count(slug, "/") >= 2 && len(slug) <= 300 {
-		p, err = s.cfg.Chapters.Follow(r.Context(), slug, true, actorOf(r))
+		if err = s.mayFollow(r.Context(), slug); err == nil {
+			p, err = s.cfg.Chapters.Follow(r.Context(), slug, true, actorOf(r))
+		}
 	}
 	if n, ok := refused(err, r.PostForm); err != nil && ok {
 		return s.showProjects(w, r, n.Problem.Code, n)
@@ -90,4 +93,18 @@ func (s *site) follow(w http.ResponseWriter, r *http.Request) error {
 	}
 	done(w, ProjectPath(p), "followed")
 	return nil
+}
+
+// mayFollow says whether the one who asks may have a repository built: who may
+// change the project, or where there is none yet, what is the organisation's.
+func (s *site) mayFollow(ctx context.Context, slug string) error {
+	p, err := s.read.ProjectBySlug(ctx, slug)
+	if err == nil {
+		_, err = s.mayChange(ctx, p.ID)
+		return err
+	}
+	if !hidden(err) {
+		return err
+	}
+	return s.mayOrg(ctx, ci.Project{Slug: slug}.OrgSlug(), true)
 }

@@ -44,7 +44,7 @@ func TestRooms(t *testing.T) {
 				return all, err
 			},
 			Create: func(ctx context.Context, owner ci.Actor, label string) (string, error) {
-				_, token, err := own.CreatePersonalToken(ctx, owner, label)
+				_, token, err := own.CreatePersonalToken(ctx, owner, label, 0)
 				return token, err
 			},
 			Delete: own.DeletePersonalToken,

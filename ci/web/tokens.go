@@ -83,6 +83,7 @@ type accountBody struct {
 	Tokens []PersonalToken
 	Made   string // a token that was made just now
 	Setup  string // how the command line takes it
+	Logins bool   // there is a page of how one logs in
 }
 
 // account serves the tokens of the one who asks.
@@ -98,6 +99,7 @@ func (s *site) showAccount(w http.ResponseWriter, r *http.Request, code int, b a
 	if b.Tokens, err = s.cfg.Chapters.Account.List(r.Context(), actorOf(r)); err != nil {
 		return err
 	}
+	b.Logins = s.cfg.Chapters.Users != nil
 	b.Setup = "circleci setup --token " + b.Made
 	if s.cfg.Chapters.Address != "" {
 		b.Setup += " --host " + strings.TrimRight(s.cfg.Chapters.Address, "/")

@@ -83,7 +83,7 @@ func (in *installation) openAudit(files *blob.Bucket) error {
 	} else if signer, err = audit.NewSigner(keyName(string(kept)), []byte(seed)); err != nil { // the address may change, its name stays
 		return err
 	}
-	in.book = audit.New(in.db, bucket.New(files), signer, audit.Config{Log: in.log, MaxWaiting: in.auditing.MaxWaiting})
+	in.book = audit.New(in.db, bucket.New(files), signer, audit.Config{Log: in.log, May: in.mayAudit, MaxWaiting: in.auditing.MaxWaiting})
 	return nil
 }
 

@@ -12,6 +12,7 @@ import (
 
 	"github.com/rondo-ci/rondo/audit"
 	"github.com/rondo-ci/rondo/auth"
+	"github.com/rondo-ci/rondo/auth/github"
 	"github.com/rondo-ci/rondo/ci"
 	"github.com/rondo-ci/rondo/ci/api"
 	"github.com/rondo-ci/rondo/ci/api/pusher"
@@ -51,11 +52,16 @@ func (in *installation) openChapters(ctx context.Context) error {
 	in.safe = secret.New(in.db, in.keeper, secret.Config{
 		Values:   secretValues,
 		Project:  in.db.Project,
-		Admin:    func(_ context.Context, _ string, of ci.Actor) (bool, error) { return of.Kind == ci.ActorUser, nil }, // there is one user
+		Admin:    in.orgAdmin,
+		Groups:   in.groups,
+		May:      in.mayOrg,
 		CodeHost: in.codeHostKey,
 		Note:     in.book.Draft,
 	})
 	in.tokens = auth.NewTokens(in.book.Docs(in.db))
+	if in.people, err = in.openPeople(ctx, in.auth, in.githubHost); err != nil {
+		return err
+	}
 	in.compiler.registry = orb.New(in.book.Docs(in.db), orb.Config{})
 	return nil
 }
@@ -63,14 +69,14 @@ func (in *installation) openChapters(ctx context.Context) error {
 // startChapters makes the rooms that follow what the server does.
 func (in *installation) startChapters() {
 	in.clock = schedule.New(in.book.Docs(in.db), in.db, in.trigger, schedule.Config{
-		Log: in.log, Follow: in.engine.Server.Follow, Admits: config.Admits,
+		Log: in.log, Follow: in.engine.Server.Follow, Admits: config.Admits, May: in.may,
 	})
 	in.courier = webhook.New(in.book.Docs(in.db), in.db, webhook.Config{
 		Log: in.log, Follow: in.engine.Server.Follow, Keeper: in.keeper, Allow: in.webhookNets,
 		WorkflowURL: func(id ci.WorkflowID) string { return in.url + "/workflows/" + string(id) },
 	})
 	in.memory = insights.New(in.db, in.db, insights.Config{Log: in.log})
-	in.live = pusher.New(in.db, in.logs, pusher.Config{Log: in.log, Auth: in.auth, Secret: in.pushKey, Origins: []string{hostOf(in.url)}})
+	in.live = pusher.New(in.db, in.logs, pusher.Config{Log: in.log, Auth: in.whoLive, May: in.may, Secret: in.pushKey, Origins: []string{hostOf(in.url)}})
 	in.parts = append(in.parts, in.keyring.Run, in.clock.Run, in.courier.Run, func(ctx context.Context) error {
 		return in.memory.Run(ctx, in.engine.Server.Follow)
 	}, func(ctx context.Context) error {
@@ -95,7 +101,7 @@ func secretValues(n ci.Need) map[string]any {
 }
 
 // kinds are all kinds of documents with a sealed part.
-func kinds() []string { return append(secret.Kinds(), webhook.Kinds()...) }
+func kinds() []string { return slices.Concat(secret.Kinds(), webhook.Kinds(), github.Kinds()) }
 
 // openKeeper opens what seals secrets. The keyset is made at the first start
 // only: a new one would open nothing that was sealed before.
@@ -242,8 +248,16 @@ func (in *installation) compileOrb(ctx context.Context, source, org string) (str
 	return config.ProcessOrb(ctx, []byte(source), config.Options{Orbs: in.orbsFor(org)})
 }
 
-// orgs lists the organisations that have a project here.
-func (in *installation) orgs(ctx context.Context, _ ci.Actor) ([]string, error) {
+// orgs lists the organisations that the actor belongs to.
+func (in *installation) orgs(ctx context.Context, by ci.Actor) ([]string, error) {
+	if in.people != nil {
+		return in.people.gate.Orgs(ctx, by)
+	}
+	return in.allOrgs(ctx)
+}
+
+// allOrgs lists the organisations that have a project here.
+func (in *installation) allOrgs(ctx context.Context) ([]string, error) {
 	var all []string
 	for p, err := range in.db.Projects(ctx) {
 		if err != nil {
@@ -260,7 +274,8 @@ func (in *installation) orgs(ctx context.Context, _ ci.Actor) ([]string, error) 
 // apiChapters are the chapters as the API asks for them.
 func (in *installation) apiChapters() api.Chapters {
 	return api.Chapters{
-		Contexts: in.safe, Variables: in.safe, Keys: in.safe, Schedules: in.clock, Webhooks: in.courier, Tokens: in.tokens, Keyring: bookedKeyring{in.keyring, in},
+		Contexts: in.safe, Variables: in.safe, Keys: in.safe, Schedules: in.clock, Webhooks: in.courier, Tokens: in.tokens,
+		Keyring: guardedKeyring{bookedKeyring{in.keyring, in}, in}, Users: in.apiUsers(), MayOrg: in.mayOrg, MaySettings: in.maySettings(),
 		Insights: in.memory, Docs: in.book.Docs(in.db), Audit: in.book, PutProject: in.putProject, Follow: in.follow, Orgs: in.orgs,
 		Compile: in.compileFor,
 		Continue: func(ctx context.Context, key, source string, parameters map[string]any) error {

@@ -42,6 +42,10 @@ type installation struct {
 	page   net.Listener
 	url    string // of the page, without a slash at the end
 	access access
+	// auth says how people log in, nil that the token is the one key.
+	auth       *authSettings
+	githubHost string
+	people     *people
 	// sealing says what protects stored secrets, webhookNets which private
 	// networks webhooks may reach.
 	sealing     secretsSettings
@@ -174,29 +178,40 @@ func (in *installation) jobURL(p ci.Project, number int64) string {
 // handler serves the pages and the API.
 func (in *installation) handler() http.Handler {
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET /login", in.access.login)
+	if in.people != nil {
+		in.people.mount(mux)
+	} else {
+		mux.HandleFunc("GET /login", in.access.login)
+	}
 	api.New(in.engine.Server, in.db, in.logs, in.engine.Files, api.Config{
-		Log: in.log, URL: in.url, Auth: in.auth, Trigger: in.trigger, JobURL: in.jobURL, Chapters: in.apiChapters(),
+		Log: in.log, URL: in.url, Auth: in.whoAPI, May: in.may, Trigger: in.trigger, JobURL: in.jobURL, Chapters: in.apiChapters(),
 		Pages:     api.Pages{Project: web.ProjectPath, Pipeline: web.PipelinePath, Workflow: web.WorkflowPath, Account: web.AccountPath},
 		OutputKey: in.outputKey, Rate: in.rate,
 	}).Mount(mux)
 	mux.Handle("/graphql-unstable", graphql.New(in.compiler.registry, graphql.Config{
-		Log: in.log, Auth: in.auth, Orgs: in.orgs, Compile: in.compileFor, CompileOrb: in.compileOrb,
-		Admin: func(context.Context, ci.Actor) error { return nil }, Contexts: in.safe, Variables: in.safe,
+		Log: in.log, Auth: in.whoAPI, Orgs: in.orgs, MayOrg: in.mayOrg, Compile: in.compileFor, CompileOrb: in.compileOrb,
+		Admin: in.admin, Contexts: in.safe, Variables: in.safe,
 	}))
 	mux.Handle("GET /app/", in.live)
 	mux.Handle("POST /pusher/auth", in.live)
-	mux.Handle("/api/v3/", runner.New(in.db, in.compiler.registry, runner.Config{Log: in.log, Auth: in.auth, Orgs: in.orgs}))
+	mux.Handle("/api/v3/", runner.New(in.db, in.compiler.registry, runner.Config{Log: in.log, Auth: in.whoAPI, Orgs: in.orgs, MayOrg: in.mayOrg}))
 	for pattern, h := range in.doors {
 		mux.Handle(pattern, h)
 	}
-	mux.Handle("/", in.pages())
+	if in.people != nil {
+		mux.Handle("/", in.people.door.Guard(in.pages()))
+	} else {
+		mux.Handle("/", in.pages())
+	}
 	return in.known(mux)
 }
 
-// auth says who sends a token: the owner, by the token of the installation or
-// one of their own.
-func (in *installation) auth(r *http.Request, token string) (ci.Actor, error) {
+// whoAPI says who sends a token: the owner, by the token of the installation
+// or one of their own; or a person whom the gate knows.
+func (in *installation) whoAPI(r *http.Request, token string) (ci.Actor, error) {
+	if in.people != nil {
+		return in.people.gate.API(r, token)
+	}
 	if token == "" && r.Method == http.MethodGet && strings.HasPrefix(r.URL.Path, "/status-badge/") && r.Header.Get("Sec-Fetch-Site") == "same-origin" {
 		return in.access.page(r) // a badge on one of our own pages
 	}
@@ -209,6 +224,14 @@ func (in *installation) auth(r *http.Request, token string) (ci.Actor, error) {
 		return ci.Actor{}, ci.ErrDenied
 	}
 	return one.Owner, err
+}
+
+// whoPage says who opens a page.
+func (in *installation) whoPage(r *http.Request) (ci.Actor, error) {
+	if in.people != nil {
+		return in.people.gate.Page(r)
+	}
+	return in.access.page(r)
 }
 
 // retrigger runs a pipeline for the newest commit of a branch.

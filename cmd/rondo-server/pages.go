@@ -15,10 +15,11 @@ import (
 func (in *installation) pages() http.Handler {
 	return web.New(in.engine.Server, in.db, web.Config{
 		Logs: in.logs, Artifacts: in.engine.Files, Explain: in.engine.Scheduler.Explain,
-		Authorize: in.access.page, Retrigger: in.retrigger, Log: in.log, Version: version,
+		Authorize: in.whoPage, Retrigger: in.retrigger, Log: in.log, Version: version,
 		Chapters: web.Chapters{
 			Contexts: in.safe, Variables: in.safe, Keys: in.safe, Schedules: in.clock, Webhooks: in.courier,
 			Tokens: in.tokens, Account: in.account(), Audit: in.book, PutProject: in.putProject, Follow: in.follow, Orgs: in.orgs,
+			MayOrg: in.mayOrg, May: in.mayPages(), MaySettings: in.maySettings(), Users: in.webUsers(),
 			NextRuns: schedule.Preview, Badge: badgePath, Address: in.url,
 		},
 		Insights: in.memory,
@@ -38,7 +39,7 @@ func (in *installation) account() web.Account {
 			return all, err
 		},
 		Create: func(ctx context.Context, owner ci.Actor, label string) (string, error) {
-			_, token, err := in.tokens.CreatePersonalToken(ctx, owner, label)
+			_, token, err := in.tokens.CreatePersonalToken(ctx, owner, label, 0)
 			return token, err
 		},
 		Delete: in.tokens.DeletePersonalToken,

@@ -22,7 +22,7 @@ import (
 
 func serveCommand() *cobra.Command {
 	var file string
-	var check, asJSON bool
+	var check, asJSON, bootstrap bool
 	cmd := &cobra.Command{
 		Use:   "serve",
 		Short: "Run the server of a team, for many repositories",
@@ -60,6 +60,15 @@ told stands in a file of settings:
       - {name: siem, syslog: "logs.example.com:6514", ca: /etc/rondo/ca.pem}
       - {name: hook, webhook: "https://hooks.example.com", secret: "env:AUDIT_SECRET"}
       - {name: copy, folder: /mnt/audit}
+  auth:                              # who may log in; without, the token is the key
+    local: true                      # administrators with passwords of this server
+    first_admin: link                # printed at the start; or login: who comes first
+    github:                          # an OAuth app with the callback URL/auth/github
+      client_id: Iv1.0123456789
+      client_secret: file:/etc/rondo/github-oauth
+      orgs: [acme]                   # whose members may log in; leave out for all
+    recheck: 15m                     # how often it is asked whether people are still there
+    grace: 4h                        # how long they stay when nobody answers that
 
 Secrets never stand in the file: env:NAME reads the environment, file:PATH a
 file. The token for API and pages is in the file token of the data folder.
@@ -78,12 +87,13 @@ after the next start.`,
 				_, err := fmt.Fprintf(cmd.OutOrStdout(), "%s: the settings are good\n", file)
 				return err
 			}
-			return serveTeam(cmd.Context(), s, asJSON)
+			return serveTeam(cmd.Context(), s, asJSON, bootstrap)
 		},
 	}
 	cmd.Flags().StringVarP(&file, "config", "c", "rondo.yml", "the file of settings")
 	cmd.Flags().BoolVar(&check, "check", false, "only check the settings")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON on standard output: first the addresses, then a line for each event")
+	cmd.Flags().BoolVar(&bootstrap, "bootstrap", false, "print a link that makes an administrator, although there is one")
 	return cmd
 }
 
@@ -96,7 +106,7 @@ type teamServer struct {
 }
 
 // serveTeam runs the server until ctx ends.
-func serveTeam(ctx context.Context, set settings, asJSON bool) error {
+func serveTeam(ctx context.Context, set settings, asJSON, bootstrap bool) error {
 	keepPrivate()
 	folder, err := datadir.Open(set.Data)
 	if err != nil {
@@ -106,6 +116,10 @@ func serveTeam(ctx context.Context, set settings, asJSON bool) error {
 	s := &teamServer{settings: set}
 	s.folder, s.url, s.log = folder, set.URL, newLog(set.Log)
 	s.rate.From = clientAddress(set.Proxies)
+	s.auth, s.githubHost = set.Auth, ""
+	if set.GitHub != nil {
+		s.githubHost = set.GitHub.Host
+	}
 	s.orbs, s.sealing, s.webhookNets, s.auditing = set.Orbs, set.Secrets, set.Webhooks.Allow, set.Audit
 	defer func() {
 		if s.agentDoor != nil {
@@ -114,6 +128,9 @@ func serveTeam(ctx context.Context, set settings, asJSON bool) error {
 		s.close()
 	}()
 	if err := s.open(ctx); err != nil {
+		return err
+	}
+	if err := s.invite(ctx, bootstrap); err != nil {
 		return err
 	}
 	s.log.Info("ready", "url", s.url, "listen", s.page.Addr().String(), "agents", s.agentDoor.Addr().String(), "data", folder.Path)

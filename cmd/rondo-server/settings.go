@@ -40,6 +40,7 @@ type settings struct {
 	Secrets  secretsSettings  `yaml:"secrets"`
 	Webhooks webhooksSettings `yaml:"webhooks"`
 	Audit    auditSettings    `yaml:"audit"`
+	Auth     *authSettings    `yaml:"auth"`
 }
 
 // githubSettings say how to reach GitHub, or a GitHub Enterprise of one's own.
@@ -228,6 +229,7 @@ func (s *settings) check() error {
 	}
 	add(s.Secrets.check())
 	add(s.Audit.check())
+	add(s.Auth.check())
 	return errors.Join(wrong...)
 }
 
