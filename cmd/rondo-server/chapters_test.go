@@ -247,7 +247,7 @@ func TestServe_NoCodeHost(t *testing.T) {
 	r := newRepo(t, hello)
 	s, _ := team(t, "folders: ["+r.dir+"]\n")
 	slug, _, org := s.only()
-	require.Contains(t, s.ask(200, "DELETE", "/project/"+slug, "")["message"], "still make pipelines")
+	require.Contains(t, s.ask(400, "DELETE", "/project/"+slug, "")["message"], "take it out of the settings")
 	require.Contains(t, s.ask(400, "POST", "/organization/"+org+"/project", `{"name":"nowhere"}`)["message"], "no folder that this server builds")
 	code, text := s.call("POST", "/api/v1.1/project/gh/acme/shop/follow", "")
 	require.Equal(t, http.StatusBadRequest, code)

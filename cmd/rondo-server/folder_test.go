@@ -62,5 +62,5 @@ func TestFolders_Follow(t *testing.T) {
 	require.ErrorIs(t, err, ci.ErrInvalid)
 	require.ErrorContains(t, err, "take it out of the settings")
 	_, err = all.Follow(t.Context(), "gh/acme/shop", true, ci.Actor{})
-	require.ErrorIs(t, err, ci.ErrNotFound)
+	require.ErrorIs(t, err, ci.ErrInvalid)
 }
