@@ -130,10 +130,23 @@ func (d *Directory) userBind(ctx context.Context, tr *tracer, entry *wire.Entry,
 	}
 	return tr.step(step, "a bind as "+entry.DN, d.whoAmI(tr, entry.DN), func() (string, error) {
 		if err := d.prove(ctx, entry.DN, password); err != nil {
-			return "", err
+			return "", d.worse(entry, err)
 		}
 		return "the password is right", nil
 	})
+}
+
+// worse returns what the entry says against the person if that explains more
+// than the refused bind: OpenLDAP has one word for all that bars an account.
+func (d *Directory) worse(entry *wire.Entry, err error) error {
+	var r *Refusal
+	if errors.As(err, &r) && r.Code == "" && (r.Reason == "password" || r.Reason == "locked") {
+		if b := d.barred(entry, time.Now()); b != nil {
+			b.Advice += "; the password may be wrong too"
+			return b
+		}
+	}
+	return err
 }
 
 // admit reads what the entry and its groups say, and decides.
