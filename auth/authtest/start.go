@@ -2,9 +2,9 @@ package authtest
 
 import (
 	"crypto/tls"
+	"fmt"
 	"net"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -15,12 +15,27 @@ import (
 // it as a keeper whose settings lead there.
 func Start(t testing.TB, d *Directory, e ldap.Encryption) Keeper {
 	t.Helper()
+	k, stop, err := Listen(d, e)
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, stop()) })
+	return k
+}
+
+// Listen is [Start] without a test: it has the directory listen on a free port
+// of loopback until stop is called.
+func Listen(d *Directory, e ldap.Encryption) (k Keeper, stop func() error, err error) {
 	authority, err := NewAuthority()
-	require.NoError(t, err)
+	if err != nil {
+		return nil, nil, err
+	}
 	config, err := authority.TLS("localhost", "127.0.0.1")
-	require.NoError(t, err)
+	if err != nil {
+		return nil, nil, err
+	}
 	l, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
+	if err != nil {
+		return nil, nil, fmt.Errorf("listen: %w", err)
+	}
 	s := d.Settings()
 	s.Encryption = e
 	s.Port = l.Addr().(*net.TCPAddr).Port
@@ -30,11 +45,10 @@ func Start(t testing.TB, d *Directory, e ldap.Encryption) Keeper {
 	}
 	ended := make(chan error, 1)
 	go func() { ended <- d.Serve(l, config) }()
-	t.Cleanup(func() {
+	return served{d, s}, func() error {
 		_ = l.Close()
-		require.NoError(t, <-ended)
-	})
-	return served{d, s}
+		return <-ended
+	}, nil
 }
 
 // Settings are those for the directory, without where it listens.
@@ -42,7 +56,6 @@ func (d *Directory) Settings() ldap.Settings {
 	s := ldap.Settings{
 		Type: ldap.OpenLDAP, Hostname: "127.0.0.1", SearchUser: SearchUser, SearchPassword: SearchPassword,
 		BaseDN: Base, UserSearchDN: "ou=people", UsernameField: "uid",
-		Network: ldap.Network{Timeout: 5 * time.Second},
 	}
 	if d.persona == ActiveDirectory {
 		s.Type, s.UsernameField = ldap.ActiveDirectory, "sAMAccountName"
