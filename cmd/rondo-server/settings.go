@@ -39,6 +39,7 @@ type settings struct {
 	GitHub   *githubSettings  `yaml:"github"`
 	Secrets  secretsSettings  `yaml:"secrets"`
 	Webhooks webhooksSettings `yaml:"webhooks"`
+	LDAP     *ldapSettings    `yaml:"ldap"`
 }
 
 // githubSettings say how to reach GitHub, or a GitHub Enterprise of one's own.
@@ -223,6 +224,9 @@ func (s *settings) check() error {
 	if g := s.GitHub; g != nil {
 		add(g.Token.check("github.token", true))
 		add(g.WebhookSecret.check("github.webhook_secret", true))
+	}
+	if s.LDAP != nil {
+		add(s.LDAP.check())
 	}
 	add(s.Secrets.check())
 	return errors.Join(wrong...)
