@@ -80,7 +80,7 @@ func startSlapd(t *testing.T) admin {
 	})
 	a := admin{secure: fmt.Sprintf("127.0.0.1:%d", secure), settings: ldap.Settings{
 		Type: ldap.OpenLDAP, Hostname: "127.0.0.1", Port: plain, SearchUser: "cn=reader,dc=example,dc=test", SearchPassword: "reader-pw",
-		BaseDN: "dc=example,dc=test", UserSearchDN: "ou=people", UsernameField: "uid", Network: ldap.Network{CA: authority.PEM()},
+		BaseDN: "dc=example,dc=test", UserSearchDN: "ou=people", UsernameField: "uid", Network: ldap.Network{CA: authority.PEM(), CAFile: filepath.Join(dir, "ca.pem")},
 	}}
 	a.conn = eventually(t, ended, said.String, func() (*wire.Conn, error) { return wire.DialURL(fmt.Sprintf("ldap://127.0.0.1:%d", plain)) })
 	t.Cleanup(func() { _ = a.conn.Close() })
@@ -131,6 +131,7 @@ func TestSlapd(t *testing.T) {
 			if e == ldap.StartTLS {
 				slapdMemberOf(t, a)
 				trustedName(t, a)
+				sameCommands(t, a)
 			}
 		})
 	}
@@ -168,4 +169,38 @@ func trustedName(t *testing.T, a admin) {
 		require.ErrorContains(t, tr.Err, c.want, name)
 		require.Equal(t, "encrypt", tr.Steps[len(tr.Steps)-1].Name, name)
 	}
+}
+
+// sameCommands: the command lines of a trace run as they are printed, and find
+// what the trace found.
+func sameCommands(t *testing.T, a admin) {
+	tool(t, "ldapsearch")
+	const login = "o'hara"
+	require.NoError(t, a.AddPerson(authtest.Person{Login: login, Password: "his-pw", Name: "Hara, O'"}))
+	require.NoError(t, a.AddGroup("irish", login))
+	d, err := ldap.New(a.settings, ldap.Config{})
+	require.NoError(t, err)
+	tr := d.Test(t.Context(), login, "his-pw")
+	require.NoError(t, tr.Err)
+	ran := 0
+	for _, s := range tr.Steps {
+		password := a.settings.SearchPassword
+		if s.Name == "user bind" {
+			password = "his-pw"
+		}
+		command := strings.Replace(s.Command+" ", " -W ", " -w "+password+" ", 1)
+		if !strings.Contains(command, " ldap") {
+			continue
+		}
+		out, err := exec.Command("bash", "-c", command).CombinedOutput()
+		require.NoError(t, err, "%s\n%s", command, out)
+		ran++
+		switch s.Name {
+		case "user search":
+			require.Contains(t, string(out), "uid: o'hara")
+		case "groups, level 1":
+			require.Contains(t, string(out), "cn: irish")
+		}
+	}
+	require.GreaterOrEqual(t, ran, 5)
 }

@@ -1,10 +1,12 @@
 package ldap_test
 
 import (
+	"context"
 	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -174,30 +176,35 @@ func TestLDP05_Base(t *testing.T) {
 // The next server takes over while one is away, and kept connections that died
 // don't fail a login.
 func TestFailover(t *testing.T) {
-	second := authtest.NewDirectory(authtest.OpenLDAP)
-	other := authtest.Start(t, second, ldap.Plain)
-	require.NoError(t, second.AddPerson(authtest.Person{Login: "ada", Password: "pw", Name: "Ada"}))
-	first, d := start(t, authtest.OpenLDAP, ldap.Plain, func(s *ldap.Settings) {
-		s.Network.Others = []string{fmt.Sprintf("127.0.0.1:%d", other.Settings().Port)}
-	})
-	login := func() {
-		t.Helper()
-		_, err := d.Login(t.Context(), "ada", "pw")
-		require.NoError(t, err)
+	first, second := authtest.NewDirectory(authtest.OpenLDAP), authtest.NewDirectory(authtest.OpenLDAP)
+	one, other := authtest.Start(t, first, ldap.Plain), authtest.Start(t, second, ldap.Plain)
+	for _, s := range []*authtest.Directory{first, second} {
+		require.NoError(t, s.AddPerson(authtest.Person{Login: "ada", Password: "pw", Name: "Ada"}))
 	}
-	login()
-	require.Empty(t, second.Requests())
-	for _, f := range []authtest.Fault{{Drop: "any"}, {On: "bind", Result: 51}} {
+	for _, f := range []authtest.Fault{{Drop: "any"}, {Drop: "search"}, {On: "bind", Result: 51}, {Slow: 2 * time.Second}} {
+		d := open(t, one.Settings(), func(s *ldap.Settings) {
+			s.Network.Others = []string{fmt.Sprintf("127.0.0.1:%d", other.Settings().Port)}
+			s.Network.Timeout = time.Second
+		})
+		login := func() {
+			t.Helper()
+			_, err := d.Login(t.Context(), "ada", "pw")
+			require.NoError(t, err, "%+v", f)
+		}
+		login()
+		require.Empty(t, second.Requests())
 		first.SetFault(f)
 		login()
-		require.NotEmpty(t, second.Requests())
+		require.NotEmpty(t, second.Requests(), "%+v", f)
+		second.SetFault(authtest.Fault{Drop: "any"})
+		_, err := d.Login(t.Context(), "ada", "pw")
+		require.Error(t, err)
+		require.NotErrorIs(t, err, ci.ErrDenied, "a directory that is away is no verdict")
+		first.SetFault(authtest.Fault{})
+		second.SetFault(authtest.Fault{})
+		login()
+		second.Requests()
 	}
-	second.SetFault(authtest.Fault{Drop: "any"})
-	_, err := d.Login(t.Context(), "ada", "pw")
-	require.Error(t, err)
-	require.NotErrorIs(t, err, ci.ErrDenied, "a directory that is away is no verdict")
-	first.SetFault(authtest.Fault{})
-	login()
 }
 
 // Whatever a directory does, a login ends, and not with a yes (A104).
@@ -304,6 +311,21 @@ func TestObserve(t *testing.T) {
 	_, err = p.Lookup(t.Context(), id.Subject)
 	require.Error(t, err)
 	require.Equal(t, []string{"login ok", "login password", "lookup ok", "lookup error"}, seen)
+}
+
+// Run keeps a connection warm, and closes all when it ends.
+func TestRun(t *testing.T) {
+	server, d := start(t, authtest.OpenLDAP, ldap.Plain, nil)
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error)
+	go func() { ended <- d.Run(ctx) }()
+	for count(server.Requests(), "search") == 0 {
+		runtime.Gosched()
+	}
+	_, err := d.Login(t.Context(), "ada", "pw")
+	require.NoError(t, err)
+	cancel()
+	require.NoError(t, <-ended)
 }
 
 // A trace quotes what people type.
