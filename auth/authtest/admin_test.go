@@ -253,7 +253,7 @@ func (a admin) lock(dn string) error {
 }
 
 // tool returns the path of a program, or ends the test.
-func tool(t *testing.T, name string, places ...string) string {
+func tool(t testing.TB, name string, places ...string) string {
 	t.Helper()
 	for _, p := range append([]string{name}, places...) {
 		if path, err := exec.LookPath(p); err == nil {
@@ -268,7 +268,7 @@ func tool(t *testing.T, name string, places ...string) string {
 }
 
 // eventually returns the first connection that works.
-func eventually(t *testing.T, ended <-chan error, said func() string, dial func() (*wire.Conn, error)) *wire.Conn {
+func eventually(t testing.TB, ended <-chan error, said func() string, dial func() (*wire.Conn, error)) *wire.Conn {
 	t.Helper()
 	limit := time.After(time.Minute)
 	tick := time.NewTicker(50 * time.Millisecond)

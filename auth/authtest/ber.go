@@ -30,6 +30,9 @@ type element struct {
 	tag  byte
 	data []byte    // of one that holds no others
 	in   []element // of one that does
+	// any is made of a long "or" about one attribute that names entries: the
+	// names, in one spelling.
+	any map[string]bool
 }
 
 // readMessage reads one message, no longer than a server takes.

@@ -25,6 +25,9 @@ func (d *Directory) matches(f element, e *entry) bool {
 		}
 		return true
 	case 0xa1: // or
+		if f.any != nil {
+			return slices.ContainsFunc(e.normals[strings.ToLower(f.at(0).text())], func(n string) bool { return f.any[n] })
+		}
 		for _, c := range f.in {
 			if d.matches(c, e) {
 				return true
@@ -58,13 +61,30 @@ func prepared(f element) element {
 		for i, c := range f.in {
 			in[i] = prepared(c)
 		}
-		return sequence(f.tag, in...)
+		return collapsed(sequence(f.tag, in...))
 	case 0xa3:
 		if isDNAttribute(f.at(0).text()) {
 			return sequence(f.tag, f.at(0), octets(normal(f.at(1).text())))
 		}
 	}
 	return f
+}
+
+// collapsed makes one look-up of an "or" in which every part compares the same
+// attribute with the name of an entry.
+func collapsed(f element) element {
+	if f.tag != 0xa1 || len(f.in) < 2 {
+		return f
+	}
+	attribute := f.in[0].at(0)
+	names := map[string]bool{}
+	for _, c := range f.in {
+		if c.tag != 0xa3 || c.at(0).text() != attribute.text() || !isDNAttribute(attribute.text()) {
+			return f
+		}
+		names[c.at(1).text()] = true
+	}
+	return element{tag: f.tag, in: []element{attribute}, any: names}
 }
 
 // equal compares names of entries as such, text without regard to case, and

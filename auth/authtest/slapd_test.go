@@ -40,6 +40,7 @@ directory DIR/db
 index objectClass,uid,mail,uniqueMember,entryUUID eq
 access to attrs=userPassword by anonymous auth by * none
 access to * by dn.exact="cn=reader,dc=example,dc=test" read by * none
+limits dn.exact="cn=reader,dc=example,dc=test" size.prtotal=unlimited
 overlay memberof
 memberof-group-oc groupOfUniqueNames
 memberof-member-ad uniqueMember
@@ -52,7 +53,7 @@ ppolicy_use_lockout
 `
 
 // startSlapd runs a slapd of the test's own on loopback.
-func startSlapd(t *testing.T) admin {
+func startSlapd(t testing.TB) admin {
 	t.Helper()
 	slapd := tool(t, "slapd", "/usr/sbin/slapd")
 	dir := t.TempDir()
@@ -107,7 +108,7 @@ func addEntry(c *wire.Conn, dn string, attributes map[string][]string) error {
 	return c.Add(r)
 }
 
-func freePort(t *testing.T) int {
+func freePort(t testing.TB) int {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
@@ -203,4 +204,26 @@ func sameCommands(t *testing.T, a admin) {
 		}
 	}
 	require.GreaterOrEqual(t, ran, 5)
+}
+
+// BenchmarkSlapd_Groups logs in somebody who is in 5,000 groups of a real
+// OpenLDAP, which are asked for groups of their own.
+func BenchmarkSlapd_Groups(b *testing.B) {
+	a := startSlapd(b)
+	require.NoError(b, a.AddPerson(authtest.Person{Login: "many", Password: "p", Name: "many"}))
+	dn, err := a.dn("many")
+	require.NoError(b, err)
+	for i := range 5000 {
+		name := fmt.Sprintf("g%04d", i)
+		require.NoError(b, addEntry(a.conn, "cn="+name+","+a.unit("groups"), map[string][]string{
+			"objectClass": {"groupOfUniqueNames"}, "cn": {name}, "uniqueMember": {dn}}))
+	}
+	d, err := ldap.New(a.settings, ldap.Config{})
+	require.NoError(b, err)
+	defer d.Close()
+	for b.Loop() {
+		id, err := d.Login(b.Context(), "many", "p")
+		require.NoError(b, err)
+		require.Len(b, id.Groups, 5000)
+	}
 }
