@@ -7,6 +7,15 @@ import (
 	"time"
 )
 
+// lockout is how long an account stays locked.
+const lockout = time.Hour
+
+// stillLocked reports whether the time of locking bars a bind.
+func stillLocked(text string) bool {
+	t, err := time.Parse("20060102150405Z", text)
+	return text != "" && (err != nil || text == "000001010000Z" || time.Since(t) < lockout)
+}
+
 // maxFails wrong passwords lock an account.
 const maxFails = 3
 
@@ -57,7 +66,7 @@ func (d *Directory) decide(name, password string) (code int, text string, policy
 	computed, _ := strconv.Atoi(e.first("msDS-User-Account-Control-Computed"))
 	control, _ := strconv.Atoi(e.first("userAccountControl"))
 	switch {
-	case computed&16 != 0, e.first("pwdAccountLockedTime") != "":
+	case computed&16 != 0, stillLocked(e.first("pwdAccountLockedTime")):
 		return d.no("775", 1)
 	case !right:
 		return d.no("52e", -1)
@@ -69,6 +78,7 @@ func (d *Directory) decide(name, password string) (code int, text string, policy
 		return d.no("773", -1)
 	}
 	e.fails = 0
+	e.set("pwdAccountLockedTime")
 	if e.first("pwdReset") != "" {
 		return 0, "", 2, normal(e.dn)
 	}

@@ -278,3 +278,15 @@ func (d *Directory) Set(login string, s State) error {
 	}
 	return nil
 }
+
+// SetAttribute gives a person or group other values of an attribute; none takes
+// it away.
+func (d *Directory) SetAttribute(name, attribute string, values ...string) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	e, err := d.named(name)
+	if err == nil {
+		e.set(attribute, values...)
+	}
+	return err
+}

@@ -119,7 +119,7 @@ func (d *Directory) login(ctx context.Context, tr *tracer, typed, password strin
 	if err := d.userBind(ctx, tr, entry, password); err != nil {
 		return auth.Identity{}, err
 	}
-	return d.admit(ctx, tr, entry, login)
+	return d.admit(ctx, tr, entry, login, password != "")
 }
 
 func (d *Directory) userBind(ctx context.Context, tr *tracer, entry *wire.Entry, password string) error {
@@ -149,8 +149,10 @@ func (d *Directory) worse(entry *wire.Entry, err error) error {
 	return err
 }
 
-// admit reads what the entry and its groups say, and decides.
-func (d *Directory) admit(ctx context.Context, tr *tracer, entry *wire.Entry, login string) (auth.Identity, error) {
+// admit reads what the entry and its groups say, and decides. Proven is that
+// the directory has just accepted the password: then a lock that the entry
+// still shows is over, which OpenLDAP tidies up with that bind only.
+func (d *Directory) admit(ctx context.Context, tr *tracer, entry *wire.Entry, login string, proven bool) (auth.Identity, error) {
 	var id auth.Identity
 	err := tr.step("attributes", "subject, login, name and mail of the entry", "", func() (said string, err error) {
 		if id, err = d.identity(entry, login); err != nil {
@@ -172,7 +174,7 @@ func (d *Directory) admit(ctx context.Context, tr *tracer, entry *wire.Entry, lo
 	id.Groups = in.names()
 	id.Role = in.role(d.s.Groups.Roles)
 	return id, tr.step("decision", "may this person log in, and as what", "", func() (string, error) {
-		if r := d.barred(entry, time.Now()); r != nil {
+		if r := d.barred(entry, time.Now()); r != nil && !(proven && r.Reason == "locked") {
 			return "", r
 		}
 		if g := d.s.Groups.Required; g != "" && !in.has(g) {
@@ -214,5 +216,5 @@ func (d *Directory) lookup(ctx context.Context, subject string) (auth.Identity, 
 	if !within(entry.DN, d.s.UserSearchDN) {
 		return auth.Identity{}, refuse("moved", "%.200q is not below user_search_dn any more", entry.DN)
 	}
-	return d.admit(ctx, nil, entry, "")
+	return d.admit(ctx, nil, entry, "", false)
 }

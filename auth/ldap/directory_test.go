@@ -292,6 +292,21 @@ func TestSubject(t *testing.T) {
 	require.ErrorIs(t, err, ci.ErrNotFound, "no person")
 }
 
+// The entry shows a lock until the next good bind, which OpenLDAP accepts when
+// the time of the lock is over.
+func TestLogin_LockIsOver(t *testing.T) {
+	server, d := start(t, authtest.OpenLDAP, ldap.Plain, nil)
+	id, err := d.Login(t.Context(), "ada", "pw")
+	require.NoError(t, err)
+	require.NoError(t, server.SetAttribute("ada", "pwdAccountLockedTime", "20200101000000Z"))
+	_, err = d.Lookup(t.Context(), id.Subject)
+	require.ErrorIs(t, err, ci.ErrNotFound)
+	_, err = d.Login(t.Context(), "ada", "pw")
+	require.NoError(t, err)
+	_, err = d.Lookup(t.Context(), id.Subject)
+	require.NoError(t, err)
+}
+
 func TestObserve(t *testing.T) {
 	server := authtest.NewDirectory(authtest.OpenLDAP)
 	k := authtest.Start(t, server, ldap.Plain)

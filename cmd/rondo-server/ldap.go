@@ -117,6 +117,41 @@ func ldapCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "ldap",
 		Short: "Try the directory that people log in with",
+		Long: `People can log in with the passwords of an OpenLDAP or an Active Directory. The
+settings say where it is:
+
+  ldap:
+    type: openldap                   # or active-directory
+    hostname: ldap.example.org
+    port: 389                        # 636 with ldaps
+    encryption: starttls             # or ldaps; plain needs allow_plaintext: true
+    search_user: cn=admin,dc=example,dc=org
+    search_password: file:/etc/rondo/ldap-password
+    base_dn: dc=example,dc=org
+    user_search_dn: ou=users         # below base_dn; others may not log in
+    username_field: uid              # what people type: uid, mail, sAMAccountName
+    group_membership: uniqueMember   # the default; in Active Directory member
+    group_object_class: groupOfUniqueNames # the default; in Active Directory group
+    test_username: ada               # whom ldap test takes
+    test_password: env:LDAP_TEST_PASSWORD
+
+All of the following may be left out:
+
+    servers: [ldap2.example.org:389] # of the same content, tried in turn
+    ca: /etc/rondo/ldap-ca.pem       # who signs the server's certificate
+    server_name: ldap.example.org    # the name in it
+    timeout: 5s
+    connections: 8
+    required_group: ci-users         # name or DN; nested groups count
+    group_roles:                     # the first that fits counts
+      - {group: ci-admins, role: all}
+    nested_groups: expand            # off, expand, memberof; chain in Active Directory
+    group_search_dn: ou=groups
+    group_depth: 20
+    user_object_class: inetOrgPerson # in Active Directory user
+    subject_field: entryUUID         # what never changes; objectGUID, ipaUniqueID, dn
+    email_field: mail
+    name_field: displayName`,
 	}
 	cmd.AddCommand(ldapTestCommand())
 	return cmd

@@ -73,3 +73,15 @@ func TestSettings_LDAP(t *testing.T) {
 	_, err = parseSettings([]byte("url: https://ci\ndata: d\nldap: {hots: x}\n"))
 	require.ErrorContains(t, err, "key hots is not known")
 }
+
+// The settings in the help are good ones, key by key.
+func TestLDAPHelp(t *testing.T) {
+	_, text, _ := strings.Cut(ldapCommand().Long, "\n\n")
+	text = strings.Replace(text, "All of the following may be left out:\n", "", 1)
+	text = strings.ReplaceAll("\n"+text, "\n  ", "\n")
+	s, err := parseSettings([]byte("url: https://ci\ndata: d\n" + text))
+	require.NoError(t, err, text)
+	require.Equal(t, "uid", s.LDAP.UsernameField)
+	require.Equal(t, "displayName", s.LDAP.NameField)
+	require.Len(t, s.LDAP.GroupRoles, 1)
+}
