@@ -57,6 +57,9 @@ func New(s Settings, cfg Config) (*Directory, error) {
 	if d.log == nil {
 		d.log = slog.New(slog.DiscardHandler)
 	}
+	if s.Encryption == Plain && !s.local() {
+		d.log.Warn("passwords go to the directory unencrypted; set encryption to starttls or ldaps", "server", s.Hostname)
+	}
 	if d.observe == nil {
 		d.observe = func(string, string, time.Duration) {}
 	}

@@ -350,6 +350,7 @@ func TestTrace_Quotes(t *testing.T) {
 	var r *ldap.Refusal
 	require.True(t, errors.As(tr.Err, &r))
 	require.Equal(t, "unknown", r.Reason)
+	require.Contains(t, tr.Steps[1].Result, "can read every password", "LDP-03")
 	last := tr.Steps[len(tr.Steps)-1]
 	require.True(t, strings.Contains(last.Command, `(uid=x'\''; rm -rf / #)`), last.Command)
 }

@@ -124,10 +124,10 @@ func (d *Directory) dial(ctx context.Context, tr *tracer, e server) (*link, erro
 	stop := context.AfterFunc(ctx, func() { _ = conn.Close() })
 	defer stop()
 	encrypted := d.s.Encryption != Plain
-	if encrypted {
-		if conn, err = d.encrypt(ctx, tr, conn, e); err != nil {
-			return nil, err
-		}
+	if !encrypted {
+		tr.skip("encrypt", "left out: whoever is on the network can read every password; use starttls or ldaps")
+	} else if conn, err = d.encrypt(ctx, tr, conn, e); err != nil {
+		return nil, err
 	}
 	l := &link{server: e, limit: &limited{Conn: conn}, since: time.Now()}
 	l.limit.left.Store(maxAnswer)

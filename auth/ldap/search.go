@@ -48,7 +48,7 @@ func (d *Directory) search(ctx context.Context, tr *tracer, f func(searcher) err
 // enter binds as the search user and asks what kind of server this is.
 func (d *Directory) enter(tr *tracer, l *link) error {
 	s := searcher{d, l, tr}
-	command := s.command("", "base", "(objectClass=*)", []string{"supportedCapabilities", "vendorName", "supportedControl"})
+	command := s.command("", "base", "(objectClass=*)", []string{"supportedCapabilities", "vendorName"})
 	err := tr.step("search bind", "a bind as search_user "+d.s.SearchUser, command, func() (string, error) {
 		if err := l.Bind(d.s.SearchUser, d.s.SearchPassword); err != nil {
 			return "", fmt.Errorf("search bind at %s: %w", l.server, explain(err, "search_user"))
