@@ -33,6 +33,8 @@ var thirdParties = []struct{ path, rooms, reason string }{
 	{"github.com/bmatcuk/doublestar/v4", "ci/agent cmd", "** in globs of workspaces, artifacts and tests, as the configuration language promises"},
 	{"github.com/coder/websocket", "ci/api ci/web", "the Pusher protocol of live pages (SEC-06)"},
 	{"github.com/dlclark/regexp2", "ci/config", "filters are Java regular expressions; real ones use look-ahead, which RE2 lacks"},
+	{"github.com/go-asn1-ber/asn1-ber", "auth", "the packets of go-ldap, to ask for StartTLS before its client reads anything"},
+	{"github.com/go-ldap/ldap/v3", "auth", "the protocol of directories: packets, filters and names"},
 	{"github.com/google/go-github", "ci/forge", "GitHub's REST API, with its limits, pages and errors"},
 	{"github.com/hashicorp/vault/api", "storage", "the official client of Vault's transit engine, in storage/secrets/vault only"},
 	{"github.com/jackc/pgx/v5", "storage", "the Postgres driver behind database/sql"},

@@ -13,6 +13,7 @@ import (
 	"github.com/rondo-ci/rondo/audit"
 	"github.com/rondo-ci/rondo/auth"
 	"github.com/rondo-ci/rondo/auth/github"
+	"github.com/rondo-ci/rondo/auth/ldap"
 	"github.com/rondo-ci/rondo/ci"
 	"github.com/rondo-ci/rondo/ci/api"
 	"github.com/rondo-ci/rondo/ci/api/pusher"
@@ -59,7 +60,16 @@ func (in *installation) openChapters(ctx context.Context) error {
 		Note:     in.book.Draft,
 	})
 	in.tokens = auth.NewTokens(in.book.Docs(in.db))
-	if in.people, err = in.openPeople(ctx, in.auth, in.githubHost); err != nil {
+	var providers []auth.Provider
+	if in.ldap != nil {
+		directory, err := in.ldap.directory(ldap.Config{Log: in.log})
+		if err != nil {
+			return err
+		}
+		in.parts = append(in.parts, directory.Run)
+		providers = append(providers, directory)
+	}
+	if in.people, err = in.openPeople(ctx, in.auth, in.githubHost, providers...); err != nil {
 		return err
 	}
 	in.compiler.registry = orb.New(in.book.Docs(in.db), orb.Config{})

@@ -45,6 +45,7 @@ type installation struct {
 	// auth says how people log in, nil that the token is the one key.
 	auth       *authSettings
 	githubHost string
+	ldap       *ldapSettings // nil for none
 	people     *people
 	// sealing says what protects stored secrets, webhookNets which private
 	// networks webhooks may reach.

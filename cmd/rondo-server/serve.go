@@ -116,7 +116,10 @@ func serveTeam(ctx context.Context, set settings, asJSON, bootstrap bool) error 
 	s := &teamServer{settings: set}
 	s.folder, s.url, s.log = folder, set.URL, newLog(set.Log)
 	s.rate.From = clientAddress(set.Proxies)
-	s.auth, s.githubHost = set.Auth, ""
+	s.auth, s.ldap, s.githubHost = set.Auth, set.LDAP, ""
+	if s.ldap != nil && s.auth == nil { // a directory alone is a way to log in
+		s.auth = &authSettings{}
+	}
 	if set.GitHub != nil {
 		s.githubHost = set.GitHub.Host
 	}

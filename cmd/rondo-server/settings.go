@@ -41,6 +41,7 @@ type settings struct {
 	Webhooks webhooksSettings `yaml:"webhooks"`
 	Audit    auditSettings    `yaml:"audit"`
 	Auth     *authSettings    `yaml:"auth"`
+	LDAP     *ldapSettings    `yaml:"ldap"`
 }
 
 // githubSettings say how to reach GitHub, or a GitHub Enterprise of one's own.
@@ -226,6 +227,9 @@ func (s *settings) check() error {
 	if g := s.GitHub; g != nil {
 		add(g.Token.check("github.token", true))
 		add(g.WebhookSecret.check("github.webhook_secret", true))
+	}
+	if s.LDAP != nil {
+		add(s.LDAP.check())
 	}
 	add(s.Secrets.check())
 	add(s.Audit.check())
