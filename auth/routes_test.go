@@ -28,6 +28,7 @@ var classes = map[string]string{
 	"org-admin":      "owner administrator",
 	"read-settings":  "settings-reader settings-writer administrator",
 	"write-settings": "settings-writer administrator",
+	"auditor":        "auditor administrator",
 	"administrator":  "administrator",
 	"nobody":         "", // refused to everybody, or there is none
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"gocloud.dev/blob/memblob"
 
+	"github.com/rondo-ci/rondo/audit"
 	"github.com/rondo-ci/rondo/auth"
 	"github.com/rondo-ci/rondo/ci"
 	"github.com/rondo-ci/rondo/ci/api"
@@ -123,13 +124,21 @@ func newTown(t *testing.T) *town {
 	clock := schedule.New(db, db, trigger, schedule.Config{May: gate.May})
 	courier := webhook.New(db, db, webhook.Config{Keeper: seal{}})
 	registry := orb.New(db, orb.Config{})
+	signer, err := audit.NewSigner("town", []byte("0123456789abcdef"))
+	require.NoError(t, err)
+	book := audit.New(db, new(audit.Memory), signer, audit.Config{May: func(ctx context.Context, by ci.Actor) error {
+		if n.users.Allowed(ctx, by, auth.RoleAuditor) == nil {
+			return nil
+		}
+		return gate.Admin(ctx, by)
+	}})
 	follow := func(context.Context, string, bool, ci.Actor) (ci.Project, error) { return p, nil }
 	compile := func(context.Context, api.CompileRequest) (string, error) { return "", nil }
 	api.New(server, db, logs, files, api.Config{
 		Auth: gate.API, May: gate.May, Trigger: trigger, User: gate.User,
 		Chapters: api.Chapters{
 			Contexts: safe, Variables: safe, Keys: safe, Schedules: clock, Webhooks: courier, Insights: insights.New(db, db, insights.Config{}),
-			Tokens: n.tokens, Keyring: ring{n.users}, Users: n.users, Docs: db, PutProject: db.PutProject, Follow: follow, Orgs: gate.Orgs,
+			Tokens: n.tokens, Keyring: ring{n.users}, Users: n.users, Audit: book, Docs: db, PutProject: db.PutProject, Follow: follow, Orgs: gate.Orgs,
 			MayOrg: gate.MayOrg, MaySettings: gate.MaySettings, Compile: compile,
 			Continue: func(context.Context, string, string, map[string]any) error { return ci.ErrNotFound },
 		},
@@ -144,7 +153,7 @@ func newTown(t *testing.T) *town {
 			return trigger(ctx, ci.Trigger{Project: p.ID, Branch: branch, Actor: by, Source: ci.SourceAPI})
 		},
 		Chapters: web.Chapters{
-			Contexts: safe, Variables: safe, Keys: safe, Schedules: clock, Webhooks: courier, Tokens: n.tokens, Users: n.users,
+			Contexts: safe, Variables: safe, Keys: safe, Schedules: clock, Webhooks: courier, Tokens: n.tokens, Users: n.users, Audit: book,
 			PutProject: db.PutProject, Follow: follow, Orgs: gate.Orgs, May: gate.May, MayOrg: gate.MayOrg, MaySettings: gate.MaySettings,
 		},
 		Queue: web.Queue{

@@ -230,7 +230,11 @@ func TestServe_ScheduleMissed(t *testing.T) {
 		require.NoError(t, err)
 		s.Token = strings.TrimSpace(string(token))
 		s.eventually("the late pipeline", func() bool { return len(s.pipelines()) == 2 })
-		late := s.ask(200, "GET", "/pipeline", "")["items"].([]any)[0].(map[string]any)
+		var late map[string]any
+		s.eventually("what the late pipeline says when it is planned", func() bool {
+			late = s.ask(200, "GET", "/pipeline", "")["items"].([]any)[0].(map[string]any)
+			return len(late["warnings"].([]any)) > 0
+		})
 		require.Equal(t, "scheduled_pipeline", late["trigger"].(map[string]any)["type"])
 		require.Contains(t, late["warnings"].([]any)[0], "late: it was due at "+due.UTC().Format("15:04"))
 		require.NotEmpty(t, s.ask(200, "GET", "/schedule/"+id, "")["next-run-at"])
