@@ -51,6 +51,9 @@ func (x *exchange) file() (ci.File, error) {
 	return f, nil
 }
 
+// drained is how many bytes of a refused file are read on before the answer.
+const drained = 4 << 20
+
 func (x *exchange) putFile() error {
 	f, err := x.file()
 	if err != nil {
@@ -61,6 +64,10 @@ func (x *exchange) putFile() error {
 	if err == nil {
 		return x.answer(stored)
 	}
+	// A sender that is still sending would see a broken connection before it
+	// sees the answer: read on for a little.
+	x.readWithin(pieceTimeout)
+	_, _ = io.CopyN(io.Discard, x.r.Body, drained)
 	p := problem{}
 	if stored.Name != "" {
 		p.File = &stored
