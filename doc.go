@@ -30,14 +30,15 @@
 //	scheduler            usage queue, run queue, leases; so far local processes as agents
 //	storage              logs and files as bytes; memdb and sqldb keep the records;
 //	                     secrets encrypts what is secret in them
-//	auth                 tokens
+//	auth                 users, sessions, roles, tokens; LDAP and GitHub as ways to log in
+//	audit                the book of who did what
 //	cmd                  main packages: wiring, read from top to bottom; cmd/internal/engine is
 //	                     what the server and the offline run have in common
 //	examples             programs of a few lines that run in the tests
 //	bench                the speed of the whole against its floor
 //
 // The map has rooms that are not built yet: ci/usage and its neighbours,
-// vmservice, audit, metrics, proxy, and most of auth.
+// vmservice, metrics, proxy.
 //
 // # The spine
 //

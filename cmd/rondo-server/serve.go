@@ -69,6 +69,7 @@ told stands in a file of settings:
       orgs: [acme]                   # whose members may log in; leave out for all
     recheck: 15m                     # how often it is asked whether people are still there
     grace: 4h                        # how long they stay when nobody answers that
+  ldap: {type: openldap, hostname: ldap.example.com} # see rondo-server ldap --help
 
 Secrets never stand in the file: env:NAME reads the environment, file:PATH a
 file. The token for API and pages is in the file token of the data folder.
