@@ -51,8 +51,8 @@ func (x *exchange) file() (ci.File, error) {
 	return f, nil
 }
 
-// drained is how many bytes of a refused file are read on before the answer.
-const drained = 4 << 20
+// drained is how many bytes of a refused file are read on behind the answer.
+const drained = 8 << 20
 
 func (x *exchange) putFile() error {
 	f, err := x.file()
@@ -64,15 +64,17 @@ func (x *exchange) putFile() error {
 	if err == nil {
 		return x.answer(stored)
 	}
-	// A sender that is still sending would see a broken connection before it
-	// sees the answer: read on for a little.
-	x.readWithin(pieceTimeout)
-	_, _ = io.CopyN(io.Discard, x.r.Body, drained)
 	p := problem{}
 	if stored.Name != "" {
 		p.File = &stored
 	}
+	// A sender that is still sending may see a broken connection before it sees
+	// the answer: answer first, and then read on until it has stopped.
+	_ = x.control.EnableFullDuplex()
 	x.fail(err, p)
+	_ = x.control.Flush()
+	x.readWithin(smallTimeout)
+	_, _ = io.CopyN(io.Discard, x.r.Body, drained)
 	return nil
 }
 
