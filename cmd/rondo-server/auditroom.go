@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/rondo-ci/rondo/audit"
 	"github.com/rondo-ci/rondo/audit/bucket"
@@ -80,8 +81,11 @@ func (in *installation) openAudit(files *blob.Bucket) error {
 		if err := os.WriteFile(in.folder.Join(auditPublic), []byte(signer.Key()+"\n"), 0o644); err != nil {
 			return fmt.Errorf("keep the key of the audit log: %w", err)
 		}
-	} else if signer, err = audit.NewSigner(keyName(string(kept)), []byte(seed)); err != nil { // the address may change, its name stays
-		return err
+	} else {
+		name, _, _ := strings.Cut(string(kept), "+") // the address may change, its name stays
+		if signer, err = audit.NewSigner(name, []byte(seed)); err != nil {
+			return err
+		}
 	}
 	in.book = audit.New(in.db, bucket.New(files), signer, audit.Config{Log: in.log, May: in.mayAudit, MaxWaiting: in.auditing.MaxWaiting})
 	return nil
@@ -120,12 +124,9 @@ func (s sinkSettings) open() (audit.Sink, error) {
 	}
 	cfg := &tls.Config{}
 	if s.CA != "" {
-		pem, err := os.ReadFile(s.CA)
-		if err != nil {
+		cfg.RootCAs = x509.NewCertPool()
+		if err := addCertificates(cfg.RootCAs, s.CA); err != nil {
 			return nil, err
-		}
-		if cfg.RootCAs = x509.NewCertPool(); !cfg.RootCAs.AppendCertsFromPEM(pem) {
-			return nil, fmt.Errorf("%s has no certificate in PEM", s.CA)
 		}
 	}
 	return audit.NewSyslog(s.Syslog, audit.SyslogConfig{TLS: cfg}), nil
@@ -206,16 +207,6 @@ func (k bookedKeyring) RotateKeys(ctx context.Context, by ci.Actor) (made ci.Sea
 	act := ci.Act{Action: "rondo.keys.rotate", Actor: by, Target: map[string]string{"type": "installation"}}
 	err = k.in.recorded(ctx, act, func() error { made, err = k.keyring.RotateKeys(ctx, by); return err })
 	return made, err
-}
-
-// keyName is the name in a public key.
-func keyName(key string) string {
-	for i := range key {
-		if key[i] == '+' {
-			return key[:i]
-		}
-	}
-	return key
 }
 
 // auditFolder is where the files of a data folder are.

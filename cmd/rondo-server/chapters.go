@@ -22,6 +22,7 @@ import (
 	"github.com/rondo-ci/rondo/ci/insights"
 	"github.com/rondo-ci/rondo/ci/schedule"
 	"github.com/rondo-ci/rondo/ci/secret"
+	"github.com/rondo-ci/rondo/ci/web"
 	"github.com/rondo-ci/rondo/ci/webhook"
 	"github.com/rondo-ci/rondo/cmd/internal/engine"
 	"github.com/rondo-ci/rondo/storage/secrets"
@@ -83,7 +84,7 @@ func (in *installation) startChapters() {
 	})
 	in.courier = webhook.New(in.book.Docs(in.db), in.db, webhook.Config{
 		Log: in.log, Follow: in.engine.Server.Follow, Keeper: in.keeper, Allow: in.webhookNets,
-		WorkflowURL: func(id ci.WorkflowID) string { return in.url + "/workflows/" + string(id) },
+		WorkflowURL: func(id ci.WorkflowID) string { return in.url + web.WorkflowPath(id) },
 	})
 	in.memory = insights.New(in.db, in.db, insights.Config{Log: in.log})
 	in.live = pusher.New(in.db, in.logs, pusher.Config{Log: in.log, Auth: in.whoLive, May: in.may, Secret: in.pushKey, Origins: []string{hostOf(in.url)}})

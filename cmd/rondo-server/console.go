@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/rondo-ci/rondo/ci"
+	"github.com/rondo-ci/rondo/ci/web"
 	"github.com/rondo-ci/rondo/cmd/internal/screen"
 	"golang.org/x/term"
 )
@@ -130,7 +131,7 @@ func (c *console) ended(e ci.Event, what string) string {
 func (c *console) jobURL(e ci.Event) string {
 	p, err := c.in.db.Project(context.Background(), e.Project)
 	if err != nil {
-		return c.in.url + "/workflows/" + string(e.Workflow)
+		return c.in.url + web.WorkflowPath(e.Workflow)
 	}
 	return c.in.jobURL(p, e.Number)
 }

@@ -128,18 +128,23 @@ func transportTrusting(file string) (http.RoundTripper, error) {
 	if file == "" {
 		return nil, nil
 	}
-	text, err := os.ReadFile(file)
-	if err != nil {
-		return nil, err
-	}
 	roots, err := x509.SystemCertPool()
 	if err != nil {
 		roots = x509.NewCertPool()
 	}
-	if !roots.AppendCertsFromPEM(text) {
-		return nil, fmt.Errorf("%s holds no certificate in PEM form", file)
+	if err := addCertificates(roots, file); err != nil {
+		return nil, err
 	}
 	t := http.DefaultTransport.(*http.Transport).Clone()
 	t.TLSClientConfig = &tls.Config{RootCAs: roots}
 	return t, nil
+}
+
+// addCertificates adds what is in a file in PEM form.
+func addCertificates(to *x509.CertPool, file string) error {
+	text, err := os.ReadFile(file)
+	if err == nil && !to.AppendCertsFromPEM(text) {
+		err = fmt.Errorf("%s holds no certificate in PEM form", file)
+	}
+	return err
 }
