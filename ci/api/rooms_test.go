@@ -12,7 +12,6 @@ import (
 	"time"
 
 	"github.com/rondo-ci/rondo/ci"
-	"github.com/rondo-ci/rondo/ci/api"
 )
 
 // rooms are the chapters beyond pipelines, in memory: what the API asks for and
@@ -33,11 +32,11 @@ type rooms struct {
 }
 
 var (
-	_ api.Contexts  = (*rooms)(nil)
-	_ api.Variables = (*rooms)(nil)
-	_ api.Keys      = (*rooms)(nil)
-	_ api.Schedules = (*rooms)(nil)
-	_ api.Webhooks  = (*rooms)(nil)
+	_ ci.Contexts  = (*rooms)(nil)
+	_ ci.Variables = (*rooms)(nil)
+	_ ci.Keys      = (*rooms)(nil)
+	_ ci.Schedules = (*rooms)(nil)
+	_ ci.Webhooks  = (*rooms)(nil)
 )
 
 func newRooms() *rooms {

@@ -12,12 +12,11 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/rondo-ci/rondo/ci"
-	"github.com/rondo-ci/rondo/ci/api"
 	"github.com/rondo-ci/rondo/ci/schedule"
 	"github.com/rondo-ci/rondo/storage/memdb"
 )
 
-var _ api.Schedules = (*schedule.Clock)(nil)
+var _ ci.Schedules = (*schedule.Clock)(nil)
 
 var alice = ci.Actor{ID: "a", Kind: ci.ActorUser, Login: "alice"}
 

@@ -11,16 +11,15 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/rondo-ci/rondo/ci"
-	"github.com/rondo-ci/rondo/ci/api"
 	"github.com/rondo-ci/rondo/ci/secret"
 	"github.com/rondo-ci/rondo/ci/secret/secrettest"
 	"github.com/rondo-ci/rondo/storage/memdb"
 )
 
 var (
-	_ api.Contexts  = (*secret.Safe)(nil)
-	_ api.Variables = (*secret.Safe)(nil)
-	_ api.Keys      = (*secret.Safe)(nil)
+	_ ci.Contexts  = (*secret.Safe)(nil)
+	_ ci.Variables = (*secret.Safe)(nil)
+	_ ci.Keys      = (*secret.Safe)(nil)
 )
 
 // The people and projects of the tests.

@@ -20,12 +20,11 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/rondo-ci/rondo/ci"
-	"github.com/rondo-ci/rondo/ci/api"
 	"github.com/rondo-ci/rondo/ci/webhook"
 	"github.com/rondo-ci/rondo/storage/memdb"
 )
 
-var _ api.Webhooks = (*webhook.Courier)(nil)
+var _ ci.Webhooks = (*webhook.Courier)(nil)
 
 var alice = ci.Actor{ID: "a", Kind: ci.ActorUser, Login: "alice"}
 

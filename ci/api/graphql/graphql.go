@@ -43,8 +43,8 @@ type Config struct {
 	CompileOrb func(ctx context.Context, source, org string) (expanded string, err error)
 	// Contexts and Variables answer clients that do not find the REST API; nil
 	// has none.
-	Contexts  api.Contexts
-	Variables api.Variables
+	Contexts  ci.Contexts
+	Variables ci.Variables
 }
 
 // A Handler serves POST requests with a GraphQL document. It is safe for
