@@ -1,0 +1,12 @@
+// Package vmservice keeps a pool of machines that are used once, and the volumes
+// on which projects keep their Docker layers.
+//
+// Its nouns: a [Driver] is a provider that boots machines (EC2, this host); it
+// keeps no books, its List is the truth. A [Machine] serves one task and is
+// destroyed with it. A [Volume] belongs to one project and one tier of trust
+// for as long as it exists. A [Guest] is what can be done inside of a machine.
+//
+// The package never runs a job's command, never gives a machine to a second
+// task, and never touches a machine or volume that does not carry the tags of
+// its own installation.
+package vmservice
