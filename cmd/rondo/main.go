@@ -49,7 +49,7 @@ the Rondo server and without one, and checks configurations.`,
 		PersistentPreRun: func(*cobra.Command, []string) { understood = true },
 	}
 	root.SetArgs(args)
-	root.AddCommand(runCommand(), configCommand())
+	root.AddCommand(runCommand(), configCommand(), proxyCommand())
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return codeError{exitUsage, fmt.Errorf("%w\nSee '%s --help'", err, cmd.CommandPath())}
 	})

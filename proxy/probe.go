@@ -1,0 +1,122 @@
+package proxy
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptrace"
+	"net/url"
+	"time"
+)
+
+// Func returns the settings as [http.Transport] takes them.
+func (s Settings) Func() func(*http.Request) (*url.URL, error) {
+	return func(r *http.Request) (*url.URL, error) {
+		a, _ := s.For(r.URL)
+		return a.URL(), nil
+	}
+}
+
+// A Probe is what came of reaching an address.
+type Probe struct {
+	URL     string
+	Via     string        // the proxy, without its password; "" is none
+	Connect time.Duration // until the connection stood: to the proxy, if there is one
+	First   time.Duration // until the first byte of the answer
+	Status  int           // 0 is no answer
+	// Issuer is who signed the certificate of the other side, when that is
+	// nobody whom this machine trusts: a proxy that reads TLS signs anew.
+	Issuer string
+	// Advice says what is wrong and what to do; "" is that all is well.
+	Advice string
+	Err    error
+}
+
+// Try reaches an address by these settings once, and says in Advice what a
+// failure means. roots are who is trusted; nil is this machine's. The address is
+// asked with HEAD, and any answer of the other side is good. It takes at most
+// limit, 10 s if that is 0.
+func (s Settings) Try(ctx context.Context, u *url.URL, roots *x509.CertPool, limit time.Duration) Probe {
+	if limit <= 0 {
+		limit = 10 * time.Second
+	}
+	ctx, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	via, _ := s.For(u)
+	p := Probe{URL: u.Redacted(), Via: via.String()}
+	start := time.Now()
+	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
+		ConnectDone:          func(_, _ string, err error) { p.Connect = time.Since(start) },
+		GotFirstResponseByte: func() { p.First = time.Since(start) },
+	})
+	transport := &http.Transport{Proxy: s.Func(), TLSClientConfig: &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}}
+	defer transport.CloseIdleConnections()
+	transport.OnProxyConnectResponse = func(_ context.Context, _ *url.URL, _ *http.Request, res *http.Response) error {
+		if res.StatusCode/100 != 2 {
+			p.Status = res.StatusCode
+		}
+		return nil
+	}
+	r, err := http.NewRequestWithContext(ctx, http.MethodHead, u.String(), nil)
+	if err != nil {
+		p.Err, p.Advice = err, "the address cannot be read"
+		return p
+	}
+	client := http.Client{Transport: transport, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	res, err := client.Do(r)
+	if err == nil {
+		p.Status = res.StatusCode
+		_, _ = io.Copy(io.Discard, io.LimitReader(res.Body, 1<<16))
+		_ = res.Body.Close()
+	}
+	p.Err, p.Advice = err, diagnose(err, &p, via)
+	return p
+}
+
+// diagnose says what a failure means.
+func diagnose(err error, p *Probe, via Address) string {
+	var unknown x509.UnknownAuthorityError
+	var dial *net.OpError
+	var name *net.DNSError
+	switch {
+	case p.Status == http.StatusProxyAuthRequired && via.User == "":
+		return "the proxy wants a login: write http://user:password@" + via.Place()
+	case p.Status == http.StatusProxyAuthRequired:
+		return "the proxy refuses the login of " + via.User
+	case err == nil && !via.IsZero() && (p.Status == http.StatusForbidden || p.Status == http.StatusBadGateway || p.Status == http.StatusServiceUnavailable || p.Status == http.StatusGatewayTimeout):
+		return fmt.Sprintf("answered %d: that may be the proxy's own word; see its log", p.Status)
+	case err == nil:
+		return ""
+	case errors.As(err, &unknown) && unknown.Cert != nil:
+		p.Issuer = unknown.Cert.Issuer.String()
+		if via.IsZero() {
+			return "signed by " + p.Issuer + ", whom this machine does not trust: add its certificate to /usr/local/share/ca-certificates"
+		}
+		return "signed by " + p.Issuer + ": the proxy probably reads TLS and signs anew; add its certificate to /usr/local/share/ca-certificates"
+	case p.Status != 0:
+		return fmt.Sprintf("the proxy refuses the connection with %d: its rules do not let this address through", p.Status)
+	case errors.As(err, &name) && via.IsZero():
+		return "the name " + name.Name + " is not known here, and there is no proxy for it"
+	case errors.As(err, &name):
+		return "the name of the proxy, " + name.Name + ", is not known here"
+	case errors.Is(err, context.DeadlineExceeded) && p.Connect == 0:
+		return "nothing answers at " + where(p, via) + ": a firewall swallows it, or the address is wrong"
+	case errors.Is(err, context.DeadlineExceeded):
+		return where(p, via) + " takes the connection and then says nothing"
+	case errors.As(err, &dial) && (dial.Op == "dial" || dial.Op == "proxyconnect"):
+		return "no connection to " + where(p, via)
+	}
+	return "see the error"
+}
+
+func where(p *Probe, via Address) string {
+	if via.IsZero() {
+		return p.URL
+	}
+	return "the proxy " + via.String()
+}
