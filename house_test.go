@@ -30,6 +30,9 @@ var (
 // thirdParties are all modules that the house may use outside its tests, each
 // with the reason why we do not do without it and the rooms that it may enter.
 var thirdParties = []struct{ path, rooms, reason string }{
+	{"github.com/DataDog/datadog-go/v5", "metrics", "DogStatsD to an agent of DataDog, in metrics/datadog only"},
+	{"github.com/aws/aws-sdk-go-v2", "metrics", "CloudWatch, in metrics/cloudwatch only"},
+	{"github.com/aws/smithy-go", "metrics", "the errors and the wire form of the SDK of Amazon"},
 	{"github.com/bmatcuk/doublestar/v4", "ci/agent cmd", "** in globs of workspaces, artifacts and tests, as the configuration language promises"},
 	{"github.com/coder/websocket", "ci/api ci/web", "the Pusher protocol of live pages (SEC-06)"},
 	{"github.com/dlclark/regexp2", "ci/config", "filters are Java regular expressions; real ones use look-ahead, which RE2 lacks"},
@@ -41,6 +44,7 @@ var thirdParties = []struct{ path, rooms, reason string }{
 	{"github.com/klauspost/compress", "ci/agent storage", "zstd of caches, workspaces and sealed logs"},
 	{"github.com/mattn/go-isatty", "cmd", "live tables on a terminal, plain lines elsewhere"},
 	{"github.com/pressly/goose/v3", "storage", "migrations of both dialects, resumable"},
+	{"github.com/prometheus/client_golang", "metrics", "the text forms that Prometheus reads"},
 	{"github.com/robfig/cron/v3", "ci/forge ci/config ci/schedule cmd", "parses the five fields of a schedule"},
 	{"github.com/santhosh-tekuri/jsonschema/v6", "ci/config", "validates against the published schema of the language"},
 	{"github.com/spf13/cobra", "cmd", "commands and their help"},
