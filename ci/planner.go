@@ -221,6 +221,7 @@ func (s *Server) planOnce(ctx context.Context, id PipelineID) error {
 		var workflows []Workflow
 		for _, planned := range plan.Workflows {
 			w, e := NewWorkflow(*p, project.Org, planned, p.Trigger.Actor, now)
+			w.of(project.Repo, e)
 			w.Setup = plan.Key != ""
 			workflows = append(workflows, w)
 			events = append(events, e...)

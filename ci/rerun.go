@@ -31,7 +31,7 @@ func (w *Workflow) Rerun(r Rerun, by Actor, now time.Time) (Workflow, []Event, e
 		return Workflow{}, nil, fmt.Errorf("rerun workflow %s: %w", w.Name, err)
 	}
 	n := Workflow{
-		ID: WorkflowID(NewID()), Pipeline: w.Pipeline, Project: w.Project, Org: w.Org,
+		ID: WorkflowID(NewID()), Pipeline: w.Pipeline, Project: w.Project, Org: w.Org, Repo: w.Repo,
 		Name: w.Name, Setup: w.Setup, Status: Running, RerunOf: w.ID, By: by, Created: now,
 	}
 	for _, j := range w.Jobs {

@@ -13,6 +13,7 @@ type Task struct {
 	Pipeline PipelineID `json:"pipeline"`
 	Project  ProjectID  `json:"project"`
 	Org      string     `json:"org"`
+	Repo     string     `json:"repo,omitempty"`
 	// Index counts from 0 to Total-1.
 	Index    int          `json:"index"`
 	Total    int          `json:"total"`

@@ -15,6 +15,7 @@ type Workflow struct {
 	Pipeline PipelineID `json:"pipeline"`
 	Project  ProjectID  `json:"project"`
 	Org      string     `json:"org"`
+	Repo     string     `json:"repo,omitempty"`
 	Name     string     `json:"name"`
 	Status   Status     `json:"status"`
 	// Jobs are the current attempts, in the order of the configuration; Past
@@ -42,6 +43,16 @@ func NewWorkflow(p Pipeline, org string, plan PlannedWorkflow, by Actor, now tim
 		w.Jobs = append(w.Jobs, newJob(j))
 	}
 	return w, append([]Event{w.event(WorkflowStarted, now)}, w.advance(now)...)
+}
+
+// of notes the repository that a new workflow is about, also in its events.
+func (w *Workflow) of(repo string, events []Event) {
+	w.Repo = repo
+	for _, e := range events {
+		if e.Task != nil {
+			e.Task.Repo = repo
+		}
+	}
 }
 
 // Job returns the current attempt with that identity, or nil.
@@ -315,7 +326,7 @@ func (w *Workflow) unblock(j *Job, byName map[string]*Job, now time.Time) (Event
 func (w *Workflow) task(j *Job) Task {
 	return Task{
 		Job: j.ID, Name: j.Name, Number: j.Number, Workflow: w.ID, Pipeline: w.Pipeline,
-		Project: w.Project, Org: w.Org, Total: j.Parallelism, Class: j.Class,
+		Project: w.Project, Org: w.Org, Repo: w.Repo, Total: j.Parallelism, Class: j.Class,
 		Executor: j.Executor, Queued: j.Queued,
 	}.Slice(0)
 }
