@@ -88,7 +88,14 @@ const (
 
 // A Node is a machine that runs agents.
 type Node struct {
-	Name  string    `json:"name"`
+	Name string `json:"name"`
+	// ID is the cluster's own identity of it; "" makes one of the name. Class
+	// and Datacenter are what its machine was set up with; "" is what the guide
+	// prints.
+	ID         string `json:"id,omitempty"`
+	Class      string `json:"class,omitempty"`
+	Datacenter string `json:"datacenter,omitempty"`
+
 	State NodeState `json:"state"`
 	// Reason says why the node is not ready.
 	Reason string `json:"reason,omitempty"`

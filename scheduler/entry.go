@@ -20,6 +20,8 @@ type entry struct {
 	lane      *list.Element
 	project   *project
 	notBefore time.Time // a cluster said: not now
+	lined     time.Time // when it came into the queue
+	runnable  time.Time // when it left the usage queue, if it has
 	promoted  bool      // exempt from the limit of its organisation
 	reserved  time.Time // when it first had a reservation
 
@@ -31,6 +33,7 @@ type entry struct {
 	trouble   string    // why it does not start, in the cluster's words
 	since     time.Time // of the hand-out
 	sent      time.Time // when the cluster took it over
+	alive     time.Time // when the cluster first said so
 	claimed   time.Time
 	renewed   time.Time
 	expires   time.Time // of the lease; ticket.Expires is the one last stored
@@ -38,10 +41,11 @@ type entry struct {
 	killAt    time.Time // end of the grace of a cancel
 	interrupt string    // why all is being stopped
 
-	losses int
-	faults int // writes of the ticket that failed while others succeeded
-	dirty  bool
-	fresh  bool // its event is not covered by the stored cursor
+	losses  int
+	outcome string // how it ended, for people
+	faults  int    // writes of the ticket that failed while others succeeded
+	dirty   bool
+	fresh   bool // its event is not covered by the stored cursor
 
 	returns  bool          // its hand-out ends, and it may go back to the queue
 	finisher hold          // who reported the end
@@ -85,6 +89,6 @@ func (e *entry) handedOver(now time.Time) {
 	e.stage, e.since = stageActive, now
 	e.submitted, e.running, e.silent, e.trouble, e.interrupt = false, false, false, "", ""
 	e.returns, e.sent = false, now
-	e.claimed, e.renewed, e.expires, e.claimBy, e.killAt = time.Time{}, time.Time{}, time.Time{}, time.Time{}, time.Time{}
+	e.alive, e.claimed, e.renewed, e.expires, e.claimBy, e.killAt = time.Time{}, time.Time{}, time.Time{}, time.Time{}, time.Time{}, time.Time{}
 	e.finisher, e.settled, e.result = hold{}, make(chan struct{}), nil
 }

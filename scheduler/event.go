@@ -99,6 +99,10 @@ func (s *Scheduler) line(e *entry) {
 		s.settle(e, ending{status: ci.InfraFailed, reason: s.tooBigText(e.class, e.need)})
 		return
 	}
+	e.lined, e.runnable = time.Now(), time.Time{}
+	if e.ticket.Epoch == 0 && !e.ticket.Task.Queued.IsZero() {
+		e.lined = e.ticket.Task.Queued
+	}
 	s.queue.add(e)
 }
 
@@ -143,6 +147,9 @@ func (s *Scheduler) cancel(e *entry) {
 // is removed before the cursor moves past the event that ended it.
 func (s *Scheduler) drop(e *entry) {
 	s.dropped = append(s.dropped, e.id())
+	if e.outcome == "" {
+		e.outcome = string(ci.Canceled)
+	}
 	s.forget(e)
 	s.kick()
 }
@@ -151,6 +158,9 @@ func (s *Scheduler) drop(e *entry) {
 func (s *Scheduler) forget(e *entry) {
 	if e.stage == stageWaiting && e.lane != nil {
 		s.queue.take(e)
+	}
+	if e.stage != stageGone {
+		s.history.add(s.trace(e, e.outcome, true))
 	}
 	e.stage = stageGone
 	delete(s.tasks, e.id())

@@ -139,8 +139,8 @@ func (s *Scheduler) capacityText(e *entry) string {
 	}
 	text := fmt.Sprintf("All %d ready nodes are full: %d tasks run; it needs %s, and no node has more free than %s.",
 		f.in(NodeReady), len(s.active), e.need, most)
-	if n := s.missingNodes(); n > 0 {
-		text += fmt.Sprintf(" %d more like node %s would start all that waits.", n, f.biggest().Name)
+	if more := s.advice(); more != "" {
+		text += " " + more
 	}
 	return text
 }

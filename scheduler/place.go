@@ -128,6 +128,7 @@ func (s *Scheduler) pick(p *project, before *reservation, now time.Time) (*entry
 
 // hand gives the entry to the node: the intent, with a new epoch.
 func (s *Scheduler) hand(e *entry, n *Node, now time.Time) {
+	e.runnable = e.left()
 	s.queue.take(e)
 	e.handedOver(now)
 	e.held = n.wants(e.need)

@@ -298,7 +298,7 @@ func TestSCH12_PendingReason(t *testing.T) {
 		require.Equal(t, "capacity", r.Code)
 		require.Equal(t, 1, r.Position)
 		require.Contains(t, r.Text, "All 1 ready nodes are full: 2 tasks run; it needs 2 CPU, 4096 MB")
-		require.Contains(t, r.Text, "3 more like node n1 would start all that waits")
+		require.Contains(t, r.Text, "3 more nodes of 4 CPUs and 8192 MB, like node n1, would start all that waits")
 		require.Equal(t, 3, s.Snapshot().Missing)
 		r, _ = s.Explain(t.Context(), "job-0003.4")
 		require.Equal(t, 5, r.Position)

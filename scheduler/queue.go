@@ -36,7 +36,8 @@ type project struct {
 type org struct {
 	name            string
 	waiting, active int
-	promoted        int // waiting, exempt from the limit
+	promoted        int       // waiting, exempt from the limit
+	opened          time.Time // when it last fell below the limit
 	projects        map[*project]bool
 }
 
@@ -142,6 +143,9 @@ func (q *queue) resumed(e *entry) {
 func (q *queue) stopped(e *entry) {
 	p := e.project
 	p.running = max(0, p.running-e.held.share())
+	if p.org.active == q.cfg.OrgLimit {
+		p.org.opened = time.Now()
+	}
 	if p.org.active--; p.org.active == 0 && p.waiting == 0 {
 		p.running = 0 // no drift from fractions
 	}

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"maps"
 	"slices"
+	"time"
 
 	"github.com/rondo-ci/rondo/ci"
 )
@@ -139,7 +140,7 @@ func (s *Scheduler) Promote(org string, n int) int {
 		if moved >= n || t.Task.Org != org || e == nil || e.stage != stageWaiting || e.promoted {
 			continue
 		}
-		e.promoted = true
+		e.promoted, e.runnable = true, time.Now()
 		e.project.org.promoted++
 		moved++
 	}

@@ -47,6 +47,7 @@ type Scheduler struct {
 	moved    chan struct{} // closed and replaced when an entry leaves active
 
 	recent  recent               // ended lately
+	history history              // likewise, for people
 	orphans map[orphan]time.Time // placements without a ticket, since when
 	lanes   map[string]chan struct{}
 

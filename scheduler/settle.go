@@ -177,7 +177,9 @@ func (s *Scheduler) settled(e *entry, how ending, err error) {
 		}
 	}
 	close(e.settled)
+	e.outcome = outcome(how)
 	if err == nil && how.status == ci.Queued && !e.ticket.Canceled {
+		s.history.add(s.trace(e, e.outcome, true))
 		s.back(e)
 		return
 	}

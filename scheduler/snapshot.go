@@ -24,6 +24,11 @@ type Snapshot struct {
 	Missing int
 	// Paused says why nothing is handed out; "" is that it is.
 	Paused string
+	// Ready says that the tickets are loaded and Run goes on, Trouble why the
+	// cluster does not answer, Unwritten how many writes in a row have failed.
+	Ready     bool
+	Trouble   string
+	Unwritten int
 	// Cursor is the number of the last event that was taken in.
 	Cursor uint64
 }
@@ -47,7 +52,10 @@ type NodeUse struct {
 func (s *Scheduler) Snapshot() Snapshot {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	n := Snapshot{Orgs: make(map[string]OrgCount), Paused: s.paused, Cursor: s.cursor}
+	n := Snapshot{
+		Orgs: make(map[string]OrgCount), Paused: s.paused, Cursor: s.cursor,
+		Ready: s.up(), Trouble: s.fleet.trouble, Unwritten: s.lostWrites,
+	}
 	for name, o := range s.queue.orgs {
 		run := o.runnable(s.queue.free(o))
 		n.Orgs[name] = OrgCount{Usage: o.waiting - run, Run: run, Active: o.active}

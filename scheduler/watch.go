@@ -158,7 +158,9 @@ func (s *Scheduler) observe(p Placement, now time.Time) {
 			e.claimBy = now.Add(s.cfg.TTL)
 			s.wakeAt(e.claimBy)
 		}
-		e.running = true
+		if e.running = true; e.alive.IsZero() {
+			e.alive = now
+		}
 	case PlacementLost:
 		if !e.leased() {
 			s.settle(e, ending{lost: true, stop: true, reason: says(p.Reason, "its node is out of sight")})
