@@ -19,6 +19,10 @@ type Chapters struct {
 	Keyring   Keyring
 	Audit     Audit
 	Users     Users
+	// Operations are the queue and the nodes, Services what the installation is
+	// made of.
+	Operations ci.Operations
+	Services   func(ctx context.Context, by ci.Actor) ([]ci.Service, error)
 	// Docs is where the API keeps what is its own; without it there are no
 	// definitions, triggers, claims or allowed addresses of orbs to create.
 	Docs Docs

@@ -351,13 +351,7 @@ func furnish(w *world) (*contexts, *variables, *webhooks) {
 			}
 			return all[:min(limit, len(all))], len(all), nil
 		},
-		Nodes: func(context.Context) ([]web.Node, error) {
-			return []web.Node{
-				{Name: "node-1", State: "ready", CPU: 8, UsedCPU: 6, MemoryMB: 16384, UsedMemoryMB: 9000, Tasks: 3},
-				{Name: "node-2", State: "draining", Reason: "an operator drains it", CPU: 8, UsedCPU: 2, MemoryMB: 16384, UsedMemoryMB: 4096, Tasks: 1},
-				{Name: "node-7", State: "down", Reason: "not heard of for 40 seconds", CPU: 8, MemoryMB: 16384},
-			}, nil
-		},
+		Operations: newFloor(w),
 	}
 	return c, v, h
 }
@@ -391,7 +385,8 @@ func infest(w *world, evil string) {
 	h.sent[hook.ID] = []ci.Delivery{{ID: evil, Event: evil, State: evil, Error: evil}}
 	_, _, _ = w.cfg.Chapters.Tokens.CreateProjectToken(w.ctx, w.project.ID, ci.TokenScope(evil), evil, by)
 	_, _ = w.cfg.Chapters.Account.Create(w.ctx, by, evil)
-	w.cfg.Queue.Nodes = func(context.Context) ([]web.Node, error) {
-		return []web.Node{{Name: evil, State: evil, Reason: evil}}, nil
-	}
+	of := newFloor(w)
+	of.evil, of.nodes = evil, []ci.Node{{ID: evil, Name: evil, Class: evil, Datacenter: evil, State: evil, Reason: evil}}
+	of.state = ci.QueueState{Trouble: evil, Advice: evil}
+	w.cfg.Queue.Operations = of
 }

@@ -24,7 +24,7 @@ func (s *site) nav(path string) []link {
 	if s.cfg.Queue.Waiting != nil {
 		links = append(links, link{Text: "Queue", Path: "/queue"})
 	}
-	if s.cfg.Queue.Nodes != nil {
+	if s.cfg.Queue.Operations != nil {
 		links = append(links, link{Text: "Nodes", Path: "/nodes"})
 	}
 	if s.cfg.Chapters.Audit != nil {
@@ -33,7 +33,7 @@ func (s *site) nav(path string) []link {
 	below := map[string]string{
 		"/pipelines/": "/", "/workflows/": "/", "/jobs/": "/",
 		"/projects/": "/projects", "/settings/": "/projects", "/insights/": "/projects",
-		"/orgs/": "/orgs", "/contexts/": "/orgs",
+		"/orgs/": "/orgs", "/contexts/": "/orgs", "/nodes/": "/nodes",
 	}
 	for prefix, of := range below {
 		if strings.HasPrefix(path, prefix) {

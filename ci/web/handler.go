@@ -122,6 +122,8 @@ func (s *site) routes() *http.ServeMux {
 		"POST /admin/users":                            s.changeUsers,
 		"GET /queue":                                   s.queue,
 		"GET /nodes":                                   s.nodes,
+		"POST /nodes":                                  s.changeNode,
+		"GET /nodes/{node}":                            s.node,
 		"GET /audit":                                   s.audit,
 		"POST /audit":                                  s.verifyAudit,
 		"GET /audit/export":                            s.exportAudit,

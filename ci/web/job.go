@@ -164,6 +164,8 @@ type jobBody struct {
 	Since    time.Time // since when it does
 	Advice   *advice   // what to do about how it ended; nil is nothing
 	Reason   *ci.Reason
+	Wrong    *ci.Diagnosis // what keeps it from running; nil is nothing
+	Hops     []ci.Hop
 	Tab      string // steps, tests or artifacts
 	Steps    []stepView
 	Tests    testsView
@@ -274,6 +276,7 @@ func (s *site) fillWait(ctx context.Context, b *jobBody) {
 		b.Wait = "waits for a place to run"
 		b.Reason = s.explain(ctx, b.Job)
 	}
+	s.diagnose(ctx, b)
 }
 
 // fillTab reads what the chosen tab shows.
@@ -302,4 +305,31 @@ func (b jobBody) Waited() clock {
 		return clockOf(b.Job.Queued, b.Job.Stopped)
 	}
 	return clockOf(b.Job.Queued, b.Job.Started)
+}
+
+// diagnose says what is wrong with a task that waits, runs in silence, or ended
+// by a fault of the installation; and how it came so far.
+func (s *site) diagnose(ctx context.Context, b *jobBody) {
+	ops := s.cfg.Queue.Operations
+	if ops == nil || b.Job.Status != ci.Queued && b.Job.Status != ci.Running && b.Job.Status != ci.InfraFailed {
+		return
+	}
+	node := b.Node
+	for i, t := range b.Job.Tasks { // the chosen one, or the first that waits
+		if b.Job.Status == ci.Queued && b.State.Status != ci.Queued && t.Status == ci.Queued {
+			node = i
+			break
+		}
+	}
+	x, err := ops.Explain(ctx, b.Job.ID.Task(node), actorIn(ctx))
+	if err != nil {
+		if !hidden(err) && ctx.Err() == nil {
+			s.log.Warn("explain task", "job", b.Job.ID, "err", err)
+		}
+		return
+	}
+	b.Wrong = x.Diagnosis
+	if b.Job.Status == ci.Queued {
+		b.Hops = x.Hops
+	}
 }

@@ -49,6 +49,8 @@ var results = map[string]string{
 	"ping":          "The test message was delivered.",
 	"token-gone":    "The token is deleted. Programs that use it are refused from now on.",
 	"user":          "The change is made.",
+	"drained":       "The node drains: it finishes what it has and takes nothing new. When it has nothing left it may be ended.",
+	"undrained":     "The node takes tasks again.",
 	"user-gone":     "The user is deleted.",
 	"context":       "The context is there. Add variables, and name it under context: in a job of a workflow.",
 	"context-gone":  "The context is deleted with its variables. Workflows that name it will not run.",

@@ -13,20 +13,8 @@ type Queue struct {
 	// Waiting lists the tasks that wait, the next to start first, at most
 	// limit, and says how many there are in all.
 	Waiting func(ctx context.Context, limit int) (tickets []ci.Ticket, total int, err error)
-	// Nodes lists the machines that run tasks, by name.
-	Nodes func(ctx context.Context) ([]Node, error)
-}
-
-// A Node is a machine that runs tasks.
-type Node struct {
-	Name   string
-	State  string // "ready", "draining" or "down"
-	Reason string // why it is not ready
-	// CPU and MemoryMB (MiB) are what tasks may use of it, UsedCPU and
-	// UsedMemoryMB what they hold.
-	CPU, UsedCPU           float64
-	MemoryMB, UsedMemoryMB int
-	Tasks                  int
+	// Operations are what operators know of the machines and do to them.
+	Operations ci.Operations
 }
 
 // queueRows is how many waiting tasks are listed.
@@ -36,6 +24,7 @@ const queueRows = 100
 type queueBody struct {
 	Rows  []queueRow
 	Total int
+	State ci.QueueState
 }
 
 // Never is when a task that waits has stopped to.
@@ -61,6 +50,11 @@ func (s *site) queue(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	b := queueBody{Total: total}
+	if ops := s.cfg.Queue.Operations; ops != nil {
+		if b.State, err = ops.State(ctx, actorOf(r)); err != nil {
+			return err
+		}
+	}
 	projects := map[ci.ProjectID]ci.Project{}
 	for i, t := range tickets[:min(len(tickets), queueRows)] {
 		row := queueRow{Task: t.Task, Place: i + 1}
@@ -78,44 +72,4 @@ func (s *site) queue(w http.ResponseWriter, r *http.Request) error {
 		b.Rows = append(b.Rows, row)
 	}
 	return s.render(w, r, http.StatusOK, "queue", view{Title: "Queue", Refresh: 3, Body: b})
-}
-
-// nodesBody is what the page of nodes shows.
-type nodesBody struct{ Rows []Node }
-
-// Ready returns how many nodes take tasks.
-func (b nodesBody) Ready() int {
-	n := 0
-	for _, row := range b.Rows {
-		if row.State == "ready" {
-			n++
-		}
-	}
-	return n
-}
-
-// Look returns how the state of a node is shown.
-func (n Node) Look() look {
-	l := lookOf(ci.Success)
-	switch n.State {
-	case "ready":
-	case "draining":
-		l = lookOf(ci.OnHold)
-	default:
-		l = lookOf(ci.Failed)
-	}
-	l.Word = show(n.State)
-	return l
-}
-
-// nodes serves the machines that run tasks.
-func (s *site) nodes(w http.ResponseWriter, r *http.Request) error {
-	if s.cfg.Queue.Nodes == nil {
-		return absent{"view of its nodes"}
-	}
-	rows, err := s.cfg.Queue.Nodes(r.Context())
-	if err != nil {
-		return err
-	}
-	return s.render(w, r, http.StatusOK, "nodes", view{Title: "Nodes", Refresh: 5, Body: nodesBody{rows}})
 }

@@ -67,7 +67,7 @@ func tour(w *world) []stop {
 		{"general", settings("advanced")}, {"variables", settings("variables") + "?done=variable"}, {"keys", settings("keys")},
 		{"schedules", settings("schedules") + "?edit=" + night.ID}, {"webhooks", settings("webhooks") + "?hook=" + hook.ID}, {"badges", settings("badges")}, {"tokens", settings("tokens")}, {"account", "/account"},
 		{"orgs", "/orgs"}, {"org", "/orgs/local/home"}, {"context", "/contexts/" + string(kept.ID)}, {"context-open", "/contexts/" + string(open.ID)},
-		{"queue", "/queue"}, {"nodes", "/nodes"}, {"audit", "/audit"}, {"insights", "/insights" + shop}, {"insights-workflow", "/insights" + shop + "?days=90&workflow=build-and-ship"},
+		{"queue", "/queue"}, {"nodes", "/nodes"}, {"node", "/nodes/node-1"}, {"audit", "/audit"}, {"insights", "/insights" + shop}, {"insights-workflow", "/insights" + shop + "?days=90&workflow=build-and-ship"},
 		{"problem", "/nothing"},
 	}
 }

@@ -288,7 +288,7 @@ func (in *installation) apiChapters() api.Chapters {
 		Contexts: in.safe, Variables: in.safe, Keys: in.safe, Schedules: in.clock, Webhooks: in.courier, Tokens: in.tokens,
 		Keyring: guardedKeyring{bookedKeyring{in.keyring, in}, in}, Users: in.apiUsers(), MayOrg: in.mayOrg, MaySettings: in.maySettings(),
 		Insights: in.memory, Docs: in.book.Docs(in.db), Audit: in.book, PutProject: in.putProject, Follow: in.follow, Orgs: in.orgs,
-		Compile: in.compileFor,
+		Compile: in.compileFor, Operations: in.desk, Services: in.services,
 		Continue: func(ctx context.Context, key, source string, parameters map[string]any) error {
 			return in.engine.Server.Continue(ctx, key, ci.Continuation{Source: source, Parameters: parameters})
 		},

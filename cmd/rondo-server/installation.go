@@ -20,6 +20,7 @@ import (
 	"github.com/rondo-ci/rondo/ci/api/door"
 	"github.com/rondo-ci/rondo/ci/api/graphql"
 	"github.com/rondo-ci/rondo/ci/api/runner"
+	"github.com/rondo-ci/rondo/ci/operator"
 	"github.com/rondo-ci/rondo/ci/web"
 	"github.com/rondo-ci/rondo/cmd/internal/datadir"
 	"github.com/rondo-ci/rondo/cmd/internal/engine"
@@ -58,6 +59,8 @@ type installation struct {
 	compiling   chan struct{} // has a place for each that may run at once
 	// doors are handlers that only some servers have, by pattern.
 	doors map[string]http.Handler
+	// doorsOpen are further listeners for agents.
+	doorsOpen []net.Listener
 	// parts run beside the rooms, until all is to end.
 	parts []func(context.Context) error
 
@@ -66,6 +69,8 @@ type installation struct {
 	agents net.Listener
 	key    door.Key
 	engine *engine.Engine
+	desk   *operator.Desk
+	began  time.Time
 	compiler
 	chapters
 }
@@ -127,6 +132,7 @@ func (in *installation) open(ctx context.Context) error {
 		Server:  ci.Config{JobURL: in.jobURL, Secrets: in.safe.Resolve, Allow: in.safe.Allowed},
 		Cluster: cluster.Config{Dir: in.folder.Join("agents"), Sweep: in.sweep},
 	})
+	in.openDesk()
 	in.startChapters()
 	return in.startAudit()
 }
@@ -265,6 +271,11 @@ func (in *installation) trigger(ctx context.Context, t ci.Trigger) (ci.Pipeline,
 func (in *installation) run(ctx context.Context, watch func(context.Context) error, stopping func()) error {
 	work, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
+	leave, err := in.leaveAddress()
+	if err != nil {
+		return err
+	}
+	defer leave()
 	g, work := errgroup.WithContext(work)
 	g.Go(func() error { return in.engine.Run(work) })
 	g.Go(func() error { return in.db.Watch(work) })
@@ -293,7 +304,7 @@ func (in *installation) run(ctx context.Context, watch func(context.Context) err
 		stop()
 		return err
 	})
-	err := g.Wait()
+	err = g.Wait()
 	if errors.Is(err, context.Canceled) && ctx.Err() != nil {
 		return nil
 	}

@@ -23,7 +23,7 @@ func (in *installation) pages() http.Handler {
 			NextRuns: schedule.Preview, Badge: badgePath, Address: in.url,
 		},
 		Insights: in.memory,
-		Queue:    web.Queue{Waiting: in.waiting, Nodes: in.nodes},
+		Queue:    web.Queue{Waiting: in.waiting, Operations: in.desk},
 	})
 }
 
@@ -62,16 +62,4 @@ func (in *installation) waiting(_ context.Context, limit int) ([]ci.Ticket, int,
 	usage, _, m := in.engine.Scheduler.Queue(scheduler.UsageQueue, limit)
 	all := append(run, usage...)
 	return all[:min(limit, len(all))], n + m, nil
-}
-
-// nodes lists the machines that run tasks.
-func (in *installation) nodes(context.Context) ([]web.Node, error) {
-	var all []web.Node
-	for _, n := range in.engine.Scheduler.Snapshot().Nodes {
-		all = append(all, web.Node{
-			Name: n.Name, State: string(n.State), Reason: n.Reason, CPU: n.Capacity.CPU, MemoryMB: n.Capacity.MemoryMB,
-			UsedCPU: n.Used.CPU, UsedMemoryMB: n.Used.MemoryMB, Tasks: n.Placements,
-		})
-	}
-	return all, nil
 }

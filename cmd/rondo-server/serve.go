@@ -174,6 +174,7 @@ func (s *teamServer) open(ctx context.Context) error {
 	if s.agentDoor, err = listen(s.settings.Agents); err != nil {
 		return err
 	}
+	s.doorsOpen = []net.Listener{s.agentDoor}
 	s.access = access{token: token, secure: strings.HasPrefix(s.url, "https://")} // a proxy stands before it: no address is trusted
 	code := &hosts{folders: folders{}}
 	s.code = code
