@@ -1,8 +1,10 @@
 // Rondo is the tool for people: it runs a repository's whole workflow on this
-// machine, without a server, and checks configurations.
+// machine, without a server, and checks configurations; and it shows operators
+// the nodes and the queue of a server.
 //
 //	rondo run
 //	rondo config validate
+//	rondo queue explain 12
 package main
 
 import (
@@ -41,7 +43,9 @@ func run(args []string) int {
 		Use:   "rondo",
 		Short: "Run and check .circleci/config.yml on this machine",
 		Long: `Rondo runs the workflows of a repository on this machine, with the engine of
-the Rondo server and without one, and checks configurations.`,
+the Rondo server and without one, and checks configurations. On the machine of
+a server, and with its address and a token elsewhere, it shows operators nodes
+and queue.`,
 		Version:       version,
 		SilenceUsage:  true,
 		SilenceErrors: true,
@@ -49,7 +53,7 @@ the Rondo server and without one, and checks configurations.`,
 		PersistentPreRun: func(*cobra.Command, []string) { understood = true },
 	}
 	root.SetArgs(args)
-	root.AddCommand(runCommand(), configCommand(), proxyCommand())
+	root.AddCommand(runCommand(), configCommand(), proxyCommand(), nomadCommand(), nodeCommand(), queueCommand(), servicesCommand())
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return codeError{exitUsage, fmt.Errorf("%w\nSee '%s --help'", err, cmd.CommandPath())}
 	})
