@@ -97,7 +97,12 @@ func (at ids) address(path string, p ci.Pipeline, f ci.Workflow) string {
 		case "approval-request-id":
 			return string(f.Jobs[1].ID)
 		case "node":
+			if strings.HasPrefix(path, "/rondo/nodes/") {
+				return "none"
+			}
 			return "0"
+		case "placement-id":
+			return "9f2b1c40"
 		}
 		return "none"
 	})
@@ -113,16 +118,19 @@ func TestARC06_ChapterCoverage(t *testing.T) {
 	f := n.workflow(p)
 	bodies := map[string]string{
 		"POST /context": `{"name":"more","owner":{"slug":"gh/acme"}}`,
-		"POST /context/{context-id}/restrictions":                                            `{"restriction_type":"group","restriction_value":"ops"}`,
-		"PUT /context/{context-id}/environment-variable/{env-var-name}":                      `{"value":""}`,
-		"POST /rondo/users/{user-id}":                                                        `{"role":"all"}`,
-		"POST /rondo/users/migration":                                                        `{"directory":"ldap","by":"email"}`,
-		"POST /rondo/users/settings":                                                         `{"suspend_new":true}`,
-		"POST /project/{project-slug}/envvar":                                                `{"name":"MORE","value":""}`,
-		"POST /project/{project-slug}/checkout-key":                                          `{"type":"user-key"}`,
-		"POST /project/{project-slug}/schedule":                                              nightly,
-		"POST /webhook":                                                                      `{"name":"w","url":"http://x","events":["workflow-completed"],"scope":{"id":"` + at.project + `","type":"project"}}`,
-		"POST /projects/{project-id}/pipeline-definitions":                                   `{"name":"third"}`,
+		"POST /context/{context-id}/restrictions":                       `{"restriction_type":"group","restriction_value":"ops"}`,
+		"PUT /context/{context-id}/environment-variable/{env-var-name}": `{"value":""}`,
+		"POST /rondo/users/{user-id}":                                   `{"role":"all"}`,
+		"POST /rondo/users/migration":                                   `{"directory":"ldap","by":"email"}`,
+		"POST /rondo/nodes/{node}/drain":                                `{"on":true}`,
+		"POST /rondo/queue/promote":                                     `{"count":1}`,
+		"POST /rondo/queue/cancel":                                      `{"count":1}`,
+		"POST /rondo/users/settings":                                    `{"suspend_new":true}`,
+		"POST /project/{project-slug}/envvar":                           `{"name":"MORE","value":""}`,
+		"POST /project/{project-slug}/checkout-key":                     `{"type":"user-key"}`,
+		"POST /project/{project-slug}/schedule":                         nightly,
+		"POST /webhook":                                                 `{"name":"w","url":"http://x","events":["workflow-completed"],"scope":{"id":"` + at.project + `","type":"project"}}`,
+		"POST /projects/{project-id}/pipeline-definitions":              `{"name":"third"}`,
 		"POST /projects/{project-id}/pipeline-definitions/{pipeline-definition-id}/triggers": `{"event_source":{"provider":"schedule","schedule":{"cron_expression":"0 3 * * *","attribution_actor":"system"}},"event_name":"n","checkout_ref":"main"}`,
 		"POST /organization/{org-slug-or-id}/project":                                        `{"name":"till"}`,
 		"POST /organization/{org-slug-or-id}/url-orb-allow-list":                             `{"name":"more","prefix":"https://orbs.example/more/"}`,
@@ -147,10 +155,11 @@ func TestARC06_ChapterCoverage(t *testing.T) {
 	}
 	query := map[string]string{
 		"GET /context": "?owner-id=" + at.org, "GET /webhook": "?scope-type=project&scope-id=" + at.project,
-		"GET /rondo/users/migration":                      "?directory=ldap&by=email",
-		"DELETE /rondo/users":                             "?login=ada&forge=github",
-		"GET /rondo/log":                                  "?task=" + string(f.Jobs[0].ID) + ".0&step=0",
-		"DELETE /org/{org-slug-or-id}/oidc-custom-claims": "?claims=audience,ttl",
+		"GET /rondo/users/migration": "?directory=ldap&by=email",
+		"GET /rondo/queue/explain":   "?of=1", "GET /rondo/placements/{placement-id}/output": "?stderr=true",
+		"DELETE /rondo/users": "?login=ada&forge=github",
+		"GET /rondo/log":      "?task=" + string(f.Jobs[0].ID) + ".0&step=0",
+		"DELETE /org/{org-slug-or-id}/oidc-custom-claims":                      "?claims=audience,ttl",
 		"DELETE /org/{org-slug-or-id}/project/{project-id}/oidc-custom-claims": "?claims=ttl",
 	}
 	count := 0
@@ -201,7 +210,7 @@ func TestARC06_HostileBodies(t *testing.T) {
 		{"array", `[{}]`, "application/json", []int{400}},
 		{"text", `"x"`, "application/json", []int{400}},
 		{"NaN", `{"name":NaN}`, "application/json", []int{400}},
-		{"wrong types", `{"name":[],"value":{},"config_yaml":1,"continuation-key":[],"branch":1,"type":[],"restriction_type":1,"timetable":7,"events":1,"audience":7,"enabled":"x","policies":[],"input":[],"advanced":[],"jobs":1,"definition_id":1,"event_source":1,"role":1,"suspend_new":7,"directory":1}`, "application/json", []int{400}},
+		{"wrong types", `{"name":[],"value":{},"config_yaml":1,"continuation-key":[],"branch":1,"type":[],"restriction_type":1,"timetable":7,"events":1,"audience":7,"enabled":"x","policies":[],"input":[],"advanced":[],"jobs":1,"definition_id":1,"event_source":1,"role":1,"suspend_new":7,"directory":1,"on":1,"count":"x"}`, "application/json", []int{400}},
 	}
 	count := 0
 	for _, op := range n.operations() {

@@ -222,7 +222,7 @@ func (c *call) placementOutput() (any, error) {
 		if stderr {
 			return nil, named(err, "Output of "+t.ID)
 		}
-		return nil, named(err, "Agents write to standard error: ask with stderr. Standard output of "+t.ID)
+		return nil, named(err, "Standard output of "+t.ID)
 	}
 	defer r.Close()
 	c.w.Header().Set("Content-Type", "text/plain; charset=utf-8")

@@ -34,7 +34,7 @@ const (
 
 func newTown(t testing.TB, edit ...func(*api.Config)) *town {
 	n := &town{rooms: newRooms()}
-	n.world = newWorld(t, append([]func(*api.Config){n.furnish}, edit...)...)
+	n.world = newWorld(t, append([]func(*api.Config){n.furnish, operate(newFloor())}, edit...)...)
 	return n
 }
 

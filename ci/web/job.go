@@ -329,6 +329,9 @@ func (s *site) diagnose(ctx context.Context, b *jobBody) {
 		return
 	}
 	b.Wrong = x.Diagnosis
+	if b.Wrong != nil && b.Reason != nil && b.Wrong.Text == b.Reason.Text {
+		b.Wrong.Text = "" // it stands above
+	}
 	if b.Job.Status == ci.Queued {
 		b.Hops = x.Hops
 	}

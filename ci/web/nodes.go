@@ -54,6 +54,14 @@ func (n nodeRow) Look() look {
 	return l
 }
 
+// Brief is the beginning of the identity that people type.
+func (n nodeRow) Brief() string { return brief(n.ID) }
+
+// Brief is the beginning of the identity that people type.
+func (t taskRow) Brief() string { return brief(t.Allocation) }
+
+func brief(id string) string { return show(id[:min(8, len(id))]) }
+
 // Path is the page of the node.
 func (n nodeRow) Path() string { return "/nodes/" + url.PathEscape(n.ID) }
 
