@@ -29,6 +29,7 @@ var classes = map[string]string{
 	"read-settings":  "settings-reader settings-writer administrator",
 	"write-settings": "settings-writer administrator",
 	"auditor":        "auditor administrator",
+	"operator":       "operator administrator",
 	"administrator":  "administrator",
 	"nobody":         "", // refused to everybody, or there is none
 }
@@ -53,7 +54,7 @@ func (n *town) fill(path string) string {
 			"username": "acme", "organization": "acme", "provider": "gh", "env-var-name": "KEY", "name": "KEY", "node": "0", "step": "0",
 			"pipeline-number": "1", "job-number": "1", "build-num": "1", "policy-context": "config", "section": "variables", "job": n.ids["job-id"],
 			"branch": "main", "verb": "cancel", "project": "shop", "epoch": "1", "rest": n.ids["job-id"],
-			"decision-id": "11111111-2222-4333-8444-555555555555", "group-id": "11111111-2222-4333-8444-555555555555",
+			"placement-id": "9f2b1c40", "decision-id": "11111111-2222-4333-8444-555555555555", "group-id": "11111111-2222-4333-8444-555555555555",
 		}[name]
 	})
 }
@@ -197,24 +198,30 @@ func classOf(got []string) string {
 
 // bodies are what routes are sent that look at the body before they ask who may.
 var bodies = map[string]string{
-	"POST /api/v2/context":               `{"name":"more","owner":{"id":"<org-slug-or-id>","type":"organization"}}`,
-	"POST /api/v2/webhook":               `{"name":"w","url":"https://x.example","events":["job-completed"],"verify-tls":true,"signing-secret":"sesame-open","scope":{"id":"<project-id>","type":"project"}}`,
-	"POST /api/v2/rondo/users/{user-id}": `{"role":"auditor"}`,
-	"POST /api/v2/rondo/users/settings":  `{"suspend_new":false}`,
-	"POST /api/v3/runner/resource":       `{"resource_class":"acme/linux"}`,
-	"POST /api/v3/runner/token":          `{"resource_class":"acme/linux","nickname":"n"}`,
-	"POST /projects":                     "slug=gh/acme/shop",
-	"POST /admin/users":                  "do=logout&id=<user-id>",
-	"POST /orgs/{slug...}":               "name=third",
-	"POST /contexts/{context}":           "do=set&name=MORE&value=12345678",
-	"POST /settings/{section}/{slug...}": "do=set&name=MORE&value=12345678",
+	"POST /api/v2/context":                  `{"name":"more","owner":{"id":"<org-slug-or-id>","type":"organization"}}`,
+	"POST /api/v2/webhook":                  `{"name":"w","url":"https://x.example","events":["job-completed"],"verify-tls":true,"signing-secret":"sesame-open","scope":{"id":"<project-id>","type":"project"}}`,
+	"POST /api/v2/rondo/users/{user-id}":    `{"role":"auditor"}`,
+	"POST /api/v2/rondo/nodes/{node}/drain": `{"on":true}`,
+	"POST /api/v2/rondo/queue/promote":      `{"count":1}`,
+	"POST /api/v2/rondo/queue/cancel":       `{"count":1}`,
+	"POST /nodes":                           "do=drain&node=0",
+	"POST /api/v2/rondo/users/settings":     `{"suspend_new":false}`,
+	"POST /api/v3/runner/resource":          `{"resource_class":"acme/linux"}`,
+	"POST /api/v3/runner/token":             `{"resource_class":"acme/linux","nickname":"n"}`,
+	"POST /projects":                        "slug=gh/acme/shop",
+	"POST /admin/users":                     "do=logout&id=<user-id>",
+	"POST /orgs/{slug...}":                  "name=third",
+	"POST /contexts/{context}":              "do=set&name=MORE&value=12345678",
+	"POST /settings/{section}/{slug...}":    "do=set&name=MORE&value=12345678",
 }
 
 // queries likewise.
 var queries = map[string]string{
-	"GET /api/v2/context":               "?owner-id=<org-slug-or-id>",
-	"GET /api/v2/webhook":               "?scope-type=project&scope-id=<project-id>",
-	"GET /api/v2/rondo/log":             "?task=<job-id>.0&step=0",
-	"GET /api/v2/rondo/users/migration": "?directory=ldap&by=email",
-	"DELETE /api/v2/rondo/users":        "?login=someone&forge=github",
+	"GET /api/v2/rondo/queue/explain":                    "?of=1",
+	"GET /api/v2/rondo/placements/{placement-id}/output": "?stderr=true",
+	"GET /api/v2/context":                                "?owner-id=<org-slug-or-id>",
+	"GET /api/v2/webhook":                                "?scope-type=project&scope-id=<project-id>",
+	"GET /api/v2/rondo/log":                              "?task=<job-id>.0&step=0",
+	"GET /api/v2/rondo/users/migration":                  "?directory=ldap&by=email",
+	"DELETE /api/v2/rondo/users":                         "?login=someone&forge=github",
 }

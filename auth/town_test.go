@@ -23,6 +23,7 @@ import (
 	"github.com/rondo-ci/rondo/ci/api/runner"
 	"github.com/rondo-ci/rondo/ci/config/orb"
 	"github.com/rondo-ci/rondo/ci/insights"
+	"github.com/rondo-ci/rondo/ci/operator"
 	"github.com/rondo-ci/rondo/ci/schedule"
 	"github.com/rondo-ci/rondo/ci/secret"
 	"github.com/rondo-ci/rondo/ci/web"
@@ -132,6 +133,11 @@ func newTown(t *testing.T) *town {
 		}
 		return gate.Admin(ctx, by)
 	}})
+	yard := &yard{db: db}
+	desk := operator.New(yard, yard, db, operator.Config{
+		Line: yard.line, May: gate.May, CancelJob: server.CancelJob,
+		Operator: func(ctx context.Context, by ci.Actor) error { return n.users.Allowed(ctx, by, auth.RoleOperator) },
+	})
 	follow := func(context.Context, string, bool, ci.Actor) (ci.Project, error) { return p, nil }
 	compile := func(context.Context, api.CompileRequest) (string, error) { return "", nil }
 	api.New(server, db, logs, files, api.Config{
@@ -139,7 +145,10 @@ func newTown(t *testing.T) *town {
 		Chapters: api.Chapters{
 			Contexts: safe, Variables: safe, Keys: safe, Schedules: clock, Webhooks: courier, Insights: insights.New(db, db, insights.Config{}),
 			Tokens: n.tokens, Keyring: ring{n.users}, Users: n.users, Audit: book, Docs: db, PutProject: db.PutProject, Follow: follow, Orgs: gate.Orgs,
-			MayOrg: gate.MayOrg, MaySettings: gate.MaySettings, Compile: compile,
+			MayOrg: gate.MayOrg, MaySettings: gate.MaySettings, Compile: compile, Operations: desk,
+			Services: func(ctx context.Context, by ci.Actor) ([]ci.Service, error) {
+				return nil, n.users.Allowed(ctx, by, auth.RoleOperator)
+			},
 			Continue: func(context.Context, string, string, map[string]any) error { return ci.ErrNotFound },
 		},
 	}).Mount(n.mux)
@@ -157,8 +166,8 @@ func newTown(t *testing.T) *town {
 			PutProject: db.PutProject, Follow: follow, Orgs: gate.Orgs, May: gate.May, MayOrg: gate.MayOrg, MaySettings: gate.MaySettings,
 		},
 		Queue: web.Queue{
-			Waiting: func(context.Context, int) ([]ci.Ticket, int, error) { return nil, 0, nil },
-			Nodes:   func(context.Context) ([]web.Node, error) { return nil, nil },
+			Waiting:    func(context.Context, int) ([]ci.Ticket, int, error) { return nil, 0, nil },
+			Operations: desk,
 		},
 	}))
 	n.populate(p, func() {

@@ -55,12 +55,12 @@ func (n nodeRow) Look() look {
 }
 
 // Brief is the beginning of the identity that people type.
-func (n nodeRow) Brief() string { return brief(n.ID) }
+func (n nodeRow) Brief() string { return begin(n.ID) }
 
 // Brief is the beginning of the identity that people type.
-func (t taskRow) Brief() string { return brief(t.Allocation) }
+func (t taskRow) Brief() string { return begin(t.Allocation) }
 
-func brief(id string) string { return show(id[:min(8, len(id))]) }
+func begin(id string) string { return show(id[:min(8, len(id))]) }
 
 // Path is the page of the node.
 func (n nodeRow) Path() string { return "/nodes/" + url.PathEscape(n.ID) }
