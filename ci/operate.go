@@ -138,9 +138,9 @@ type Operations interface {
 	// what it has and take nothing new; with on false that ends. After the
 	// deadline what still runs is stopped; 0 is never.
 	DrainNode(ctx context.Context, node string, on bool, deadline time.Duration, by Actor) (Node, error)
-	// Traces lists the hand-outs there are, those that wait for room, and the
-	// latest that have ended, by time of queueing.
-	Traces(ctx context.Context, by Actor) ([]Trace, error)
+	// Traces lists the hand-outs there are, the first so many that wait for
+	// room, and the latest that have ended, by time of queueing.
+	Traces(ctx context.Context, waiting int, by Actor) ([]Trace, error)
 	// AgentOutput opens what the agent of a hand-out itself has written.
 	AgentOutput(ctx context.Context, t Trace, stderr bool, by Actor) (io.ReadCloser, error)
 	// Explain says where a task is and why.

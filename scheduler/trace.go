@@ -132,7 +132,10 @@ func (s *Scheduler) runs(e *entry) bool {
 // Traces returns all hand-outs, the first so many tasks of the run queue, and
 // those that ended last, by time of queueing.
 func (s *Scheduler) Traces(waiting int) []ci.Trace {
-	run, _, _ := s.Queue(RunQueue, waiting)
+	var run []ci.Ticket
+	if waiting > 0 { // it looks at the whole queue
+		run, _, _ = s.Queue(RunQueue, waiting)
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	all := slices.Clone(s.history.ring)

@@ -27,7 +27,7 @@ func nodeRoutes() []route {
 			method: "POST", path: "/rondo/nodes/{node}/drain", summary: "Let a node take nothing new, or let it take tasks again", tag: "Rondo",
 			status: 200, request: drainRequest{}, response: ci.Node{}, serve: (*call).drainNode,
 		}, {
-			method: "GET", path: "/rondo/placements", summary: "The jobs of the cluster, one for each parallel node of a build", tag: "Rondo",
+			method: "GET", path: "/rondo/placements", summary: "The jobs of the cluster, one for each parallel node of a build: all that run, 1000 that wait, 1000 that have ended", tag: "Rondo",
 			query:  []string{"status: pending, running or dead", "node: name of a node"},
 			status: 200, response: page[ci.Trace]{}, serve: (*call).listPlacements,
 		}, {
@@ -43,6 +43,9 @@ func nodeRoutes() []route {
 		},
 	}
 }
+
+// listedWaiting is how many tasks that wait are listed with the hand-outs.
+const listedWaiting = 1000
 
 // drainRequest starts or ends a drain. The deadline is a duration, as in "1h30m".
 type drainRequest struct {
@@ -150,7 +153,11 @@ func (c *call) listPlacements() (any, error) {
 	if status != "" && !slices.Contains([]string{"pending", "running", "dead"}, status) {
 		return nil, refuse(http.StatusBadRequest, "status is pending, running or dead.")
 	}
-	all, err := ops.Traces(c.r.Context(), c.by)
+	waiting := listedWaiting
+	if node != "" || status == "running" || status == "dead" {
+		waiting = 0
+	}
+	all, err := ops.Traces(c.r.Context(), waiting, c.by)
 	if err != nil {
 		return nil, err
 	}
@@ -163,7 +170,7 @@ func (c *call) listPlacements() (any, error) {
 // task, or the beginning of an ID or allocation. If that fits several slices or
 // hand-outs of one job, one of them is taken at random, as the guide says.
 func (c *call) placement(ops ci.Operations) (ci.Trace, error) {
-	all, err := ops.Traces(c.r.Context(), c.by)
+	all, err := ops.Traces(c.r.Context(), listedWaiting, c.by)
 	if err != nil {
 		return ci.Trace{}, err
 	}

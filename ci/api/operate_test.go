@@ -55,7 +55,7 @@ func (f *floor) DrainNode(_ context.Context, node string, on bool, deadline time
 	return ci.Node{}, ci.ErrNotFound
 }
 
-func (f *floor) Traces(context.Context, ci.Actor) ([]ci.Trace, error) {
+func (f *floor) Traces(context.Context, int, ci.Actor) ([]ci.Trace, error) {
 	return append([]ci.Trace{}, f.traces...), nil
 }
 

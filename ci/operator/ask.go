@@ -13,8 +13,8 @@ type Scheduler interface {
 	Explain(ctx context.Context, task ci.TaskID) (ci.Reason, error)
 	// Trace is false when nothing is known of the task.
 	Trace(task ci.TaskID) (ci.Trace, bool)
-	// Traces returns all hand-outs, the first so many that wait, the latest
-	// that have ended.
+	// Traces returns all hand-outs, the first so many that wait for room, the
+	// latest that have ended.
 	Traces(waiting int) []ci.Trace
 	State() ci.QueueState
 	// Promote moves up to n tasks of an organisation past its limit.

@@ -39,15 +39,12 @@ func New(q Scheduler, c Cluster, r Reader, cfg Config) *Desk {
 // State says how queue and nodes stand. Everybody who may log in may know.
 func (d *Desk) State(context.Context, ci.Actor) (ci.QueueState, error) { return d.queue.State(), nil }
 
-// tracedWaiting is how many tasks that wait are listed with the hand-outs.
-const tracedWaiting = 1000
-
 // Traces lists the hand-outs. It takes an operator, because it names projects.
-func (d *Desk) Traces(ctx context.Context, by ci.Actor) ([]ci.Trace, error) {
+func (d *Desk) Traces(ctx context.Context, waiting int, by ci.Actor) ([]ci.Trace, error) {
 	if err := d.cfg.Operator(ctx, by); err != nil {
 		return nil, fmt.Errorf("list hand-outs: %w", err)
 	}
-	return d.queue.Traces(tracedWaiting), nil
+	return d.queue.Traces(waiting), nil
 }
 
 // AgentOutput opens what an agent has written. It takes an operator.

@@ -111,7 +111,7 @@ func (s *site) nodesBody(r *http.Request) (nodesBody, error) {
 	}
 	b := nodesBody{State: state}
 	on := make(map[string][]taskRow)
-	traces, err := ops.Traces(ctx, by)
+	traces, err := ops.Traces(ctx, 0, by)
 	if err != nil && !errors.Is(err, ci.ErrDenied) {
 		return b, err
 	}

@@ -49,7 +49,7 @@ func (f *floor) DrainNode(_ context.Context, node string, on bool, _ time.Durati
 	return ci.Node{}, ci.ErrNotFound
 }
 
-func (f *floor) Traces(context.Context, ci.Actor) ([]ci.Trace, error) {
+func (f *floor) Traces(context.Context, int, ci.Actor) ([]ci.Trace, error) {
 	if f.deny {
 		return nil, ci.ErrDenied
 	}

@@ -84,14 +84,17 @@ func TestSCH15_DrainOfARealNode(t *testing.T) {
 // what does its work here.
 func TestTRB06_Inventory(t *testing.T) {
 	s, _ := team(t, "")
-	code, text := s.call("GET", "/api/v2/rondo/services", "")
-	require.Equal(t, 200, code, text)
-	var all struct{ Items []ci.Service }
-	require.NoError(t, json.Unmarshal([]byte(text), &all))
 	by := map[string]ci.Service{}
-	for _, one := range all.Items {
-		by[one.Role] = one
-	}
+	s.eventually("the queue is up", func() bool {
+		code, text := s.call("GET", "/api/v2/rondo/services", "")
+		require.Equal(t, 200, code, text)
+		var all struct{ Items []ci.Service }
+		require.NoError(t, json.Unmarshal([]byte(text), &all))
+		for _, one := range all.Items {
+			by[one.Role] = one
+		}
+		return by["picard-scheduler"].State == "up"
+	})
 	for role, state := range map[string]string{
 		"frontend": "up", "slanger": "up", "postgres": "up", "picard-output-processor": "up", "picard-scheduler": "up",
 		"exim": "not needed", "mongo": "not needed", "redis": "not needed", "redis (second)": "not needed", "logrotate": "not needed",
