@@ -66,6 +66,7 @@ func (s *Scheduler) jobQueued(e ci.Event) {
 		s.log.Error("event names no task, it is ignored", "seq", e.Seq, "job", e.Job)
 		return
 	}
+	s.sayTaking(*e.Task)
 	for i := range max(e.Task.Total, 1) {
 		t := e.Task.Slice(i)
 		if s.tasks[t.ID] != nil {

@@ -209,3 +209,23 @@ func (s *Scheduler) Adopt(t ci.Task) bool {
 	s.kick()
 	return true
 }
+
+// aliveTime is how often the log says that the scheduler is there, as in the
+// guide's "Check Picard-Dispatcher Logs for Errors".
+const aliveTime = 2 * time.Minute
+
+// sayAlive is the heartbeat in the log.
+func (s *Scheduler) sayAlive() {
+	n := s.Snapshot()
+	s.log.Info("Still running...", "usage_queue", n.Usage, "run_queue", n.Run, "placed", n.Placed, "running", n.Running, "nodes", len(n.Nodes))
+}
+
+// sayTaking notes a job that comes into the queue, in the words that operators
+// look for: "taking build=org/repo/number".
+func (s *Scheduler) sayTaking(t ci.Task) {
+	class, need, err := s.cfg.class(t)
+	if err != nil { // it is reported
+		return
+	}
+	s.log.Info(fmt.Sprintf("taking build=%s/%s/%d", t.Org, t.Repo, t.Number), "job", t.Job, "class", class, "cpu", need.CPU, "ram", need.MemoryMB, "parallel", max(t.Total, 1))
+}

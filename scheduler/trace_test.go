@@ -1,6 +1,8 @@
 package scheduler_test
 
 import (
+	"bytes"
+	"log/slog"
 	"testing"
 	"time"
 
@@ -101,4 +103,15 @@ func TestSCH07_StateOfNodes(t *testing.T) {
 		require.Equal(t, "no heartbeat", q.Nodes[1].Reason)
 		require.Equal(t, "1 more node of 4 CPUs and 8192 MB, like node n1, would start all that waits.", q.Advice)
 	}, node, down)
+}
+
+// The lines that the guide tells operators to look for.
+func TestTRB09_LinesOfTheLog(t *testing.T) {
+	var lines bytes.Buffer
+	play(t, scheduler.Config{Log: slog.New(slog.NewTextHandler(&lines, nil))}, func(t *testing.T, s *stage) {
+		s.queue(ci.Task{Org: "GERey", Repo: "realitycheck", Number: 38, Total: 3})
+		s.after(5 * time.Minute)
+	}, node)
+	require.Contains(t, lines.String(), `msg="taking build=GERey/realitycheck/38" job=job-0001 class=medium cpu=2 ram=4096 parallel=3`)
+	require.Equal(t, 2, bytes.Count(lines.Bytes(), []byte("Still running...")), "every two minutes")
 }

@@ -45,11 +45,15 @@ func (s *Scheduler) watch(ctx context.Context) {
 func (s *Scheduler) poll(ctx context.Context) {
 	tick := time.NewTicker(s.cfg.Poll)
 	defer tick.Stop()
+	alive := time.NewTicker(aliveTime)
+	defer alive.Stop()
 	for ctx.Err() == nil {
 		s.refresh(ctx)
 		select {
 		case <-ctx.Done():
 		case <-s.look:
+		case <-alive.C:
+			s.sayAlive()
 		case <-tick.C:
 			s.reconcile(ctx)
 		}
