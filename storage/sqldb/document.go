@@ -167,6 +167,11 @@ func (db *DB) WriteDocs(ctx context.Context, changes ...ci.DocChange) ([]ci.Doc,
 
 // changeDoc does one change and fills in the document.
 func changeDoc(tx *tx, d *ci.Doc, remove bool) error {
+	if d.Version == 0 && !remove {
+		if added, err := addDoc(tx, d); added || err != nil {
+			return err
+		} // else something has its ID or name: what follows says which
+	}
 	var version, created int64
 	err := tx.row(`SELECT version, created FROM docs WHERE kind = ? AND id = ?`, []any{d.Kind, d.ID}, &version, &created)
 	exists := err == nil
@@ -191,6 +196,31 @@ func changeDoc(tx *tx, d *ci.Doc, remove bool) error {
 	if exists {
 		d.Created = time.UnixMilli(created).UTC()
 	}
+	_, err = tx.exec(insertDoc+`
+		ON CONFLICT (kind, id) DO UPDATE SET scope = excluded.scope, name = excluded.name, body = excluded.body,
+			sealed = excluded.sealed, due = excluded.due, version = excluded.version, updated = excluded.updated`, docRow(*d)...)
+	return err
+}
+
+const insertDoc = `
+		INSERT INTO docs (kind, id, scope, name, body, sealed, due, version, created, updated)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`
+
+// addDoc writes a document that is to be new, with one statement. It reports
+// false, and nothing is changed, where another one has its ID or name.
+func addDoc(tx *tx, d *ci.Doc) (bool, error) {
+	fresh := *d
+	fresh.Version, fresh.Created = 1, d.Updated
+	n, err := tx.exec(insertDoc+` ON CONFLICT DO NOTHING`, docRow(fresh)...)
+	if err != nil || n == 0 {
+		return false, err
+	}
+	*d = fresh
+	return true, nil
+}
+
+// docRow returns the columns of a document.
+func docRow(d ci.Doc) []any {
 	var due any
 	if !d.Due.IsZero() {
 		due = d.Due.UnixMilli()
@@ -199,11 +229,5 @@ func changeDoc(tx *tx, d *ci.Doc, remove bool) error {
 	if body == nil {
 		body = []byte{}
 	}
-	_, err = tx.exec(`
-		INSERT INTO docs (kind, id, scope, name, body, sealed, due, version, created, updated)
-		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
-		ON CONFLICT (kind, id) DO UPDATE SET scope = excluded.scope, name = excluded.name, body = excluded.body,
-			sealed = excluded.sealed, due = excluded.due, version = excluded.version, updated = excluded.updated`,
-		d.Kind, d.ID, d.Scope, d.Name, body, d.Sealed, due, d.Version, d.Created.UnixMilli(), d.Updated.UnixMilli())
-	return err
+	return []any{d.Kind, d.ID, d.Scope, d.Name, body, d.Sealed, due, d.Version, d.Created.UnixMilli(), d.Updated.UnixMilli()}
 }
