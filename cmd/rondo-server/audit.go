@@ -18,11 +18,13 @@ import (
 	"github.com/rondo-ci/rondo/storage"
 	"github.com/rondo-ci/rondo/storage/sqldb"
 	"github.com/spf13/cobra"
+	"gocloud.dev/blob"
 )
 
 // auditFlags say where the book is.
 type auditFlags struct {
 	data, bucket, key string
+	config            string
 	query             ci.AuditQuery
 	from, to          string
 }
@@ -33,13 +35,15 @@ func auditCommand() *cobra.Command {
 		Use:   "audit",
 		Short: "Read and verify the book of who did what",
 		Long: `Audit reads the audit log of a server from its data folder, or from a folder
-that its files were copied to (--bucket), with no server at hand. Events of the
+that its files were copied to (--bucket), or from the bucket of storage.s3 that
+the server's settings name (--config), with no server at hand. Events of the
 hour that is not over are in the data folder only.
 
 Verify and prove need the server's public key: audit.pub in its data folder.
 Keep a copy of it where the server cannot change it.`,
 	}
 	cmd.PersistentFlags().StringVar(&f.data, "data", "", "the data folder of a server")
+	cmd.PersistentFlags().StringVar(&f.config, "config", "", "the settings of a server: its data folder and its bucket")
 	cmd.PersistentFlags().StringVar(&f.bucket, "bucket", "", "a folder with audit-logs in it")
 	cmd.PersistentFlags().StringVar(&f.key, "key", "", "the public key, or the file that it is in (default audit.pub in --data)")
 	cmd.AddCommand(auditTail(&f), auditQuery(&f), auditExport(&f), auditVerify(&f), auditProve(&f), &cobra.Command{
@@ -74,17 +78,7 @@ func (f *auditFlags) open(ctx context.Context) (files audit.Bucket, book *audit.
 			return nil, nil, nil, usageError{fmt.Errorf("%q is no time, as in 2026-11-24T00:00:00Z", text)}
 		}
 	}
-	dir := f.bucket
-	if (dir == "") == (f.data == "") {
-		return nil, nil, nil, usageError{errors.New("name one of --data and --bucket")}
-	}
-	if f.data != "" {
-		dir = auditFolder(f.data)
-	}
-	if _, err := os.Stat(dir); err != nil {
-		return nil, nil, nil, err
-	}
-	b, err := storage.OpenDir(dir)
+	b, err := f.openBucket(ctx)
 	if err != nil {
 		return nil, nil, nil, err
 	}
@@ -103,6 +97,41 @@ func (f *auditFlags) open(ctx context.Context) (files audit.Bucket, book *audit.
 		return nil, nil, nil, err
 	}
 	return files, audit.New(db, files, signer, audit.Config{}), func() { _ = db.Close(); _ = b.Close() }, nil
+}
+
+// openBucket opens the bucket that the files are in.
+func (f *auditFlags) openBucket(ctx context.Context) (*blob.Bucket, error) {
+	named := 0
+	for _, where := range []string{f.data, f.bucket, f.config} {
+		if where != "" {
+			named++
+		}
+	}
+	if named != 1 {
+		return nil, usageError{errors.New("name one of --data, --bucket and --config")}
+	}
+	dir := f.bucket
+	if f.config != "" {
+		s, err := loadSettings(f.config)
+		if err != nil {
+			return nil, usageError{err}
+		}
+		f.data = s.Data
+		if s.Storage.S3 != nil {
+			store, err := s.Storage.S3.open(ctx)
+			if err != nil {
+				return nil, err
+			}
+			return store.Blobs(), nil
+		}
+	}
+	if f.data != "" {
+		dir = auditFolder(f.data)
+	}
+	if _, err := os.Stat(dir); err != nil {
+		return nil, err
+	}
+	return storage.OpenDir(dir)
 }
 
 // lines are all lines after a number: of the data folder, or of files alone.

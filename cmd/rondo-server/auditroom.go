@@ -27,7 +27,7 @@ type auditSettings struct {
 	MaxWaiting uint64 `yaml:"max_waiting"`
 }
 
-// sinkSettings name one sink: a syslog server, a webhook or a folder.
+// sinkSettings name one sink: a syslog server, a webhook, a folder or a bucket.
 type sinkSettings struct {
 	Name    string    `yaml:"name"`
 	Syslog  string    `yaml:"syslog"` // host:port, over TLS
@@ -35,6 +35,8 @@ type sinkSettings struct {
 	Webhook string    `yaml:"webhook"`
 	Secret  secretRef `yaml:"secret"` // signs what the webhook gets
 	Folder  string    `yaml:"folder"` // gets a copy of each file
+	// S3 gets a copy of each file, in a bucket besides that of storage.s3.
+	S3 *s3Settings `yaml:"s3"`
 }
 
 func (a auditSettings) check() error {
@@ -47,11 +49,15 @@ func (a auditSettings) check() error {
 				n++
 			}
 		}
+		if s.S3 != nil {
+			n++
+			wrong = append(wrong, s.S3.check("audit.sinks: "+s.Name+".s3"))
+		}
 		switch {
 		case s.Name == "" || seen[s.Name]:
 			wrong = append(wrong, fmt.Errorf("audit.sinks: number %d needs a name that no other sink has", i+1))
 		case n != 1:
-			wrong = append(wrong, fmt.Errorf("audit.sinks: %s: name one of syslog, webhook and folder", s.Name))
+			wrong = append(wrong, fmt.Errorf("audit.sinks: %s: name one of syslog, webhook, folder and s3", s.Name))
 		case s.Webhook != "":
 			wrong = append(wrong, s.Secret.check("audit.sinks: "+s.Name+".secret", true))
 		}
@@ -97,8 +103,8 @@ func (in *installation) startAudit() error {
 		return in.book.Follow(ctx, in.db, in.engine.Server.Follow)
 	})
 	for _, s := range in.auditing.Sinks {
-		if s.Folder != "" {
-			b, err := storage.OpenDir(s.Folder)
+		if s.Folder != "" || s.S3 != nil {
+			b, err := s.openBucket(context.Background())
 			if err != nil {
 				return fmt.Errorf("audit.sinks: %s: %w", s.Name, err)
 			}
@@ -115,6 +121,18 @@ func (in *installation) startAudit() error {
 		in.parts = append(in.parts, func(ctx context.Context) error { return in.book.Stream(ctx, s.Name, sink) })
 	}
 	return nil
+}
+
+// openBucket opens the bucket that gets a copy of each file.
+func (s sinkSettings) openBucket(ctx context.Context) (*blob.Bucket, error) {
+	if s.S3 == nil {
+		return storage.OpenDir(s.Folder)
+	}
+	store, err := s.S3.open(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return store.Blobs(), nil
 }
 
 func (s sinkSettings) open() (audit.Sink, error) {

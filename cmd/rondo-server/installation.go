@@ -52,7 +52,8 @@ type installation struct {
 	// networks webhooks may reach.
 	sealing     secretsSettings
 	webhookNets []netip.Prefix
-	auditing    auditSettings // where the book of who did what goes
+	storing     storageSettings // where files are
+	auditing    auditSettings   // where the book of who did what goes
 	rate        api.RateConfig
 	outputKey   []byte        // signs addresses of output
 	pushKey     string        // signs subscriptions to live events
@@ -101,7 +102,7 @@ func (in *installation) open(ctx context.Context) error {
 	if in.db, err = sqldb.Open(ctx, in.folder.Join("rondo.db"), sqldb.Config{Log: in.log}); err != nil {
 		return err
 	}
-	bucket, err := storage.OpenDir(in.folder.Join("files"))
+	bucket, err := in.openFiles(ctx)
 	if err != nil {
 		return err
 	}

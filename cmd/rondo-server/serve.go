@@ -22,7 +22,7 @@ import (
 
 func serveCommand() *cobra.Command {
 	var file string
-	var check, asJSON, bootstrap bool
+	var check, online, asJSON, bootstrap bool
 	cmd := &cobra.Command{
 		Use:   "serve",
 		Short: "Run the server of a team, for many repositories",
@@ -52,6 +52,19 @@ told stands in a file of settings:
     # or vault: {address: https://vault:8200, token: "env:VAULT_TOKEN", key: rondo}
     # use: vault                     # with both: which one seals; the other follows
 
+  storage:                           # leave out for the folder files of data
+    s3:                              # caches, artifacts, logs, audit log
+      bucket: rondo                  # which exists, private
+      region: eu-central-1           # default us-east-1
+      endpoint: https://s3.example.com # leave out for Amazon
+      path_style: true               # what most other servers want
+      ca: /etc/rondo/ca.pem
+      proxy: http://proxy.example.com:3128 # leave out to follow HTTPS_PROXY
+      access_key: env:S3_ACCESS_KEY  # leave both out for the machine's credentials
+      secret_key: file:/etc/rondo/s3-secret
+      prefix: ci                     # of all names
+      sse: AES256                    # or aws:kms, with kms_key
+
   webhooks:
     allow: [10.0.0.0/8]              # private networks that webhooks may reach
 
@@ -60,6 +73,7 @@ told stands in a file of settings:
       - {name: siem, syslog: "logs.example.com:6514", ca: /etc/rondo/ca.pem}
       - {name: hook, webhook: "https://hooks.example.com", secret: "env:AUDIT_SECRET"}
       - {name: copy, folder: /mnt/audit}
+      - {name: vault, s3: {bucket: audit, region: eu-central-1}} # keys as in storage.s3
   auth:                              # who may log in; without, the token is the key
     local: true                      # administrators with passwords of this server
     first_admin: link                # printed at the start; or login: who comes first
@@ -84,6 +98,11 @@ after the next start.`,
 			if err != nil {
 				return usageError{err}
 			}
+			if check && online {
+				if err := s.Storage.try(cmd.Context()); err != nil {
+					return err
+				}
+			}
 			if check {
 				_, err := fmt.Fprintf(cmd.OutOrStdout(), "%s: the settings are good\n", file)
 				return err
@@ -93,6 +112,7 @@ after the next start.`,
 	}
 	cmd.Flags().StringVarP(&file, "config", "c", "rondo.yml", "the file of settings")
 	cmd.Flags().BoolVar(&check, "check", false, "only check the settings")
+	cmd.Flags().BoolVar(&online, "online", false, "with --check: also try the bucket of storage.s3")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON on standard output: first the addresses, then a line for each event")
 	cmd.Flags().BoolVar(&bootstrap, "bootstrap", false, "print a link that makes an administrator, although there is one")
 	return cmd
@@ -125,6 +145,7 @@ func serveTeam(ctx context.Context, set settings, asJSON, bootstrap bool) error 
 		s.githubHost = set.GitHub.Host
 	}
 	s.orbs, s.sealing, s.webhookNets, s.auditing = set.Orbs, set.Secrets, set.Webhooks.Allow, set.Audit
+	s.storing = set.Storage
 	defer func() {
 		if s.agentDoor != nil {
 			_ = s.agentDoor.Close()

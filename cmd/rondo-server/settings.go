@@ -40,6 +40,7 @@ type settings struct {
 	Secrets  secretsSettings  `yaml:"secrets"`
 	Webhooks webhooksSettings `yaml:"webhooks"`
 	Audit    auditSettings    `yaml:"audit"`
+	Storage  storageSettings  `yaml:"storage"`
 	Auth     *authSettings    `yaml:"auth"`
 	LDAP     *ldapSettings    `yaml:"ldap"`
 }
@@ -233,6 +234,7 @@ func (s *settings) check() error {
 	}
 	add(s.Secrets.check())
 	add(s.Audit.check())
+	add(s.Storage.check())
 	add(s.Auth.check())
 	return errors.Join(wrong...)
 }

@@ -44,24 +44,27 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 	if err := cfg.Valid(); err != nil {
 		return nil, fmt.Errorf("open bucket at s3: %w", err)
 	}
-	s, err := open(ctx, cfg, silence)
+	s, err := open(ctx, cfg, patience{silence, maxPause})
 	if err != nil {
 		return nil, fmt.Errorf("open bucket %s at s3: %w", cfg.Bucket, err)
 	}
 	return s, nil
 }
 
-func open(ctx context.Context, cfg Config, silence time.Duration) (*Store, error) {
+// patience is how long is waited for a server; tests have less.
+type patience struct{ silence, pause time.Duration }
+
+func open(ctx context.Context, cfg Config, wait patience) (*Store, error) {
 	if cfg.Region == "" {
 		cfg.Region = "us-east-1"
 	}
-	transport, err := cfg.transport(silence)
+	transport, err := cfg.transport(wait.silence)
 	if err != nil {
 		return nil, err
 	}
 	options := []func(*config.LoadOptions) error{
 		config.WithRegion(cfg.Region),
-		config.WithRetryer(newRetryer),
+		config.WithRetryer(wait.retryer),
 	}
 	if cfg.AccessKey != "" {
 		options = append(options, config.WithCredentialsProvider(credentials.NewStaticCredentialsProvider(cfg.AccessKey, cfg.SecretKey, "")))
@@ -100,12 +103,12 @@ func open(ctx context.Context, cfg Config, silence time.Duration) (*Store, error
 // Blobs returns the bucket. It is the same one at each call.
 func (s *Store) Blobs() *blob.Bucket { return s.blobs }
 
-// newRetryer repeats what failed for a reason that passes. The second is what
+// retryer repeats what failed for a reason that passes. The second is what
 // S3 answers to one of two conditional writes at the same moment.
-func newRetryer() aws.Retryer {
+func (p patience) retryer() aws.Retryer {
 	return retry.AddWithErrorCodes(retry.NewStandard(func(o *retry.StandardOptions) {
 		o.MaxAttempts = attempts
-		o.MaxBackoff = maxPause
+		o.MaxBackoff = p.pause
 		o.RateLimiter = noLimit{} // a storm ends by the pauses, not by giving up early
 	}), "ConditionalRequestConflict", "XMinioServerNotInitialized")
 }

@@ -1,0 +1,126 @@
+package main
+
+import (
+	"context"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/rondo-ci/rondo/ci"
+	"github.com/rondo-ci/rondo/storage"
+	"github.com/rondo-ci/rondo/storage/s3"
+	"gocloud.dev/blob"
+)
+
+// checkTime is how long the bucket may take to answer when it is tried.
+const checkTime = 30 * time.Second
+
+// storageSettings say where caches, workspaces, artifacts, logs of jobs that
+// have ended and the files of the audit log are. Without, they are in the
+// folder files of the data folder.
+type storageSettings struct {
+	S3 *s3Settings `yaml:"s3"`
+}
+
+// s3Settings name a bucket.
+type s3Settings struct {
+	Bucket    string    `yaml:"bucket"`
+	Region    string    `yaml:"region"`   // "" is us-east-1
+	Endpoint  string    `yaml:"endpoint"` // "" is Amazon's
+	PathStyle bool      `yaml:"path_style"`
+	CA        string    `yaml:"ca"`    // file of certificates in PEM
+	Proxy     string    `yaml:"proxy"` // "" follows HTTPS_PROXY
+	AccessKey secretRef `yaml:"access_key"`
+	SecretKey secretRef `yaml:"secret_key"` // without both, those of the machine
+	Prefix    string    `yaml:"prefix"`
+	SSE       string    `yaml:"sse"`     // AES256 or aws:kms
+	KMSKey    string    `yaml:"kms_key"` // of aws:kms
+}
+
+func (s storageSettings) check() error {
+	if s.S3 == nil {
+		return nil
+	}
+	return s.S3.check("storage.s3")
+}
+
+func (s s3Settings) check(where string) error {
+	wrong := []error{
+		s.AccessKey.check(where+".access_key", s.SecretKey != ""),
+		s.SecretKey.check(where+".secret_key", s.AccessKey != ""),
+	}
+	if err := s.config().Valid(); err != nil {
+		wrong = append(wrong, fmt.Errorf("%s: %w", where, err))
+	}
+	return errors.Join(wrong...)
+}
+
+// config is the configuration without what is in other files.
+func (s s3Settings) config() s3.Config {
+	return s3.Config{
+		Bucket: s.Bucket, Region: s.Region, Endpoint: s.Endpoint, PathStyle: s.PathStyle, Proxy: s.Proxy,
+		Prefix: s.Prefix, Encryption: s.SSE, KMSKey: s.KMSKey,
+	}
+}
+
+func (s s3Settings) open(ctx context.Context) (*s3.Store, error) {
+	cfg := s.config()
+	for ref, to := range map[secretRef]*string{s.AccessKey: &cfg.AccessKey, s.SecretKey: &cfg.SecretKey} {
+		if ref == "" {
+			continue
+		}
+		value, err := ref.read()
+		if err != nil {
+			return nil, fmt.Errorf("the keys of bucket %s: %w", s.Bucket, err)
+		}
+		*to = value
+	}
+	if s.CA != "" {
+		cfg.Roots = x509.NewCertPool()
+		if err := addCertificates(cfg.Roots, s.CA); err != nil {
+			return nil, err
+		}
+	}
+	return s3.Open(ctx, cfg)
+}
+
+// try tries the bucket, if there is one.
+func (s storageSettings) try(ctx context.Context) error {
+	if s.S3 == nil {
+		return nil
+	}
+	store, err := s.S3.open(ctx)
+	if err != nil {
+		return err
+	}
+	defer store.Blobs().Close()
+	ctx, cancel := context.WithTimeout(ctx, checkTime)
+	defer cancel()
+	return store.Check(ctx)
+}
+
+// openFiles opens the bucket of all files. A bucket that is away is no reason
+// not to start: jobs that do not need it go on.
+func (in *installation) openFiles(ctx context.Context) (*blob.Bucket, error) {
+	if in.storing.S3 == nil {
+		return storage.OpenDir(in.folder.Join("files"))
+	}
+	store, err := in.storing.S3.open(ctx)
+	if err != nil {
+		return nil, err
+	}
+	trying, cancel := context.WithTimeout(ctx, checkTime)
+	defer cancel()
+	switch err := store.Check(trying); {
+	case errors.Is(err, ci.ErrInvalid): // it would lose files
+		_ = store.Blobs().Close()
+		return nil, err
+	case err != nil:
+		in.log.Error("the bucket of storage.s3 cannot be used now; caches, artifacts and logs wait for it", "err", err)
+	}
+	in.parts = append(in.parts, func(ctx context.Context) error {
+		return store.Run(ctx, func(err error) { in.log.Warn("remove uploads that were cut off", "err", err) })
+	})
+	return store.Blobs(), nil
+}
