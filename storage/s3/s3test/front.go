@@ -2,6 +2,7 @@ package s3test
 
 import (
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"net/http/httputil"
@@ -96,4 +97,7 @@ func Says(status int, code string, header ...string) http.HandlerFunc {
 func Reset(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }
 
 // Hang answers nothing until the client goes away.
-func Hang(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }
+func Hang(_ http.ResponseWriter, r *http.Request) {
+	_, _ = io.Copy(io.Discard, r.Body) // only then it is seen that the client goes
+	<-r.Context().Done()
+}
