@@ -32,6 +32,9 @@ type Config struct {
 	Hot time.Duration
 	// CheckEvery is how often [Book.Run] verifies the whole book; 0 is a day.
 	CheckEvery time.Duration
+	// Earlier are the public keys that signed checkpoints before the signer's;
+	// "" is none.
+	Earlier Key
 }
 
 // A Book is the record of who did what. Any number of books, in as many
@@ -76,6 +79,9 @@ func New(docs ci.Docs, bucket Bucket, signer *Signer, cfg Config) *Book {
 	}
 	return &Book{docs: docs, bucket: bucket, signer: signer, cfg: cfg, log: cfg.Log, sinks: map[string]ci.AuditSink{}}
 }
+
+// keys are all public keys that checkpoints were signed with.
+func (b *Book) keys() Key { return b.cfg.Earlier.Then(b.signer.Key()) }
 
 // The kinds of documents.
 const (

@@ -16,7 +16,7 @@ func (b *Book) Check(ctx context.Context) (Report, error) {
 	b.checked.Lock()
 	defer b.checked.Unlock()
 	v := &verifier{}
-	r, err := v.verify(ctx, b.bucket, b.signer.Key())
+	r, err := v.verify(ctx, b.bucket, b.keys())
 	if err == nil {
 		v.tree.size = r.Lines
 		v.head = r.Head
@@ -96,7 +96,7 @@ func (b *Book) State(ctx context.Context, by ci.Actor) (ci.AuditState, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	out := b.state
-	out.Entries, out.Filed, out.Waiting, out.Head, out.Key = h.Seq, s.Last, waiting, h.Hash, string(b.signer.Key())
+	out.Entries, out.Filed, out.Waiting, out.Head, out.Key = h.Seq, s.Last, waiting, h.Hash, string(b.keys())
 	out.Sinks = sortedSinks(b.sinks, h.Seq)
 	return out, nil
 }

@@ -93,11 +93,27 @@ func (h *Hash) parse(text string) bool {
 
 // OpenCheckpoint reads a checkpoint that the key has signed.
 func OpenCheckpoint(signed []byte, key Key) (Checkpoint, error) {
-	text, err := key.open(signed)
+	keys, err := key.each()
 	if err != nil {
 		return Checkpoint{}, err
 	}
-	return parseCheckpoint(text)
+	c, _, err := openBy(signed, keys)
+	return c, err
+}
+
+// openBy reads a checkpoint that one of the keys has signed, and returns the
+// keys that are left for the next one: that and the later ones.
+func openBy(signed []byte, keys []Key) (Checkpoint, []Key, error) {
+	var first error
+	for i, k := range keys {
+		text, err := k.open(signed)
+		if err == nil {
+			c, err := parseCheckpoint(text)
+			return c, keys[i:], err
+		}
+		first = firstOf(first, err)
+	}
+	return Checkpoint{}, keys, first
 }
 
 // sumOf is SHA-256 of the bytes.

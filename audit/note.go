@@ -49,8 +49,31 @@ func (s *Signer) sign(text string) []byte {
 	return []byte(text + "\n— " + s.name + " " + base64.StdEncoding.EncodeToString(sig) + "\n")
 }
 
-// A Key is a public key that checkpoints are checked with, as text.
+// A Key is a public key that checkpoints are checked with, as text. Where keys
+// were changed it is all of them, one a line, the oldest first: what one has
+// signed is no longer believed after the first checkpoint of a later one.
 type Key string
+
+// Then returns the keys with a later one.
+func (k Key) Then(later Key) Key {
+	if k == "" {
+		return later
+	}
+	return Key(strings.TrimRight(string(k), "\n")) + "\n" + later
+}
+
+// each returns the keys one by one, or what is wrong with one.
+func (k Key) each() ([]Key, error) {
+	var all []Key
+	for line := range strings.Lines(strings.TrimSpace(string(k)) + "\n") {
+		one := Key(strings.TrimSpace(line))
+		if _, _, err := one.split(); err != nil {
+			return nil, err
+		}
+		all = append(all, one)
+	}
+	return all, nil
+}
 
 func keyOf(name string, public ed25519.PublicKey) Key {
 	k := append([]byte{1}, public...) // 1 is ed25519

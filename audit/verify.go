@@ -121,7 +121,8 @@ func Verify(ctx context.Context, bucket Bucket, key Key) (Report, error) {
 }
 
 func (v *verifier) verify(ctx context.Context, bucket Bucket, key Key) (r Report, err error) {
-	if _, _, err := key.split(); err != nil {
+	keys, err := key.each()
+	if err != nil {
 		return r, err
 	}
 	nextFile, stop := iter.Pull2(bucket.List(ctx, FilePrefix, ""))
@@ -136,7 +137,8 @@ func (v *verifier) verify(ctx context.Context, bucket Bucket, key Key) (r Report
 		if err != nil {
 			return r, err
 		}
-		c, err := OpenCheckpoint(signed, key)
+		var c Checkpoint
+		c, keys, err = openBy(signed, keys)
 		if err != nil {
 			return r, &Damage{note, 0, v.tree.size + 1, says(err)}
 		}

@@ -46,7 +46,7 @@ Keep a copy of it where the server cannot change it.`,
 	cmd.PersistentFlags().StringVar(&f.config, "config", "", "the settings of a server: its data folder and its bucket")
 	cmd.PersistentFlags().StringVar(&f.bucket, "bucket", "", "a folder with audit-logs in it")
 	cmd.PersistentFlags().StringVar(&f.key, "key", "", "the public key, or the file that it is in (default audit.pub in --data)")
-	cmd.AddCommand(auditTail(&f), auditQuery(&f), auditExport(&f), auditVerify(&f), auditProve(&f), &cobra.Command{
+	cmd.AddCommand(auditTail(&f), auditQuery(&f), auditExport(&f), auditVerify(&f), auditProve(&f), auditRotateKey(&f), &cobra.Command{
 		Use: "catalogue", Short: "Print all actions as a table in Markdown", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			_, err := fmt.Fprint(cmd.OutOrStdout(), audit.Table())
@@ -145,7 +145,7 @@ func auditLines(ctx context.Context, files audit.Bucket, book *audit.Book, after
 // publicKey reads the key that checkpoints are checked with.
 func (f *auditFlags) publicKey() (audit.Key, error) {
 	file := f.key
-	if strings.Count(f.key, "+") >= 2 {
+	if strings.Count(f.key, "+") >= 2 { // the key itself
 		return audit.Key(f.key), nil
 	}
 	if file == "" && f.data != "" {

@@ -7,9 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"os"
 	"path/filepath"
-	"strings"
 
 	"github.com/rondo-ci/rondo/audit"
 	"github.com/rondo-ci/rondo/audit/bucket"
@@ -75,25 +73,13 @@ const (
 
 // openAudit opens the book, whose files are in the bucket of all files.
 func (in *installation) openAudit(files *blob.Bucket) error {
-	seed, err := in.folder.Secret(auditKey, "")
+	signer, earlier, err := auditSigner(in.folder, hostOf(in.url))
 	if err != nil {
 		return err
 	}
-	signer, err := audit.NewSigner(hostOf(in.url), []byte(seed))
-	if err != nil {
-		return err
-	}
-	if kept, err := os.ReadFile(in.folder.Join(auditPublic)); err != nil || len(kept) == 0 {
-		if err := os.WriteFile(in.folder.Join(auditPublic), []byte(signer.Key()+"\n"), 0o644); err != nil {
-			return fmt.Errorf("keep the key of the audit log: %w", err)
-		}
-	} else {
-		name, _, _ := strings.Cut(string(kept), "+") // the address may change, its name stays
-		if signer, err = audit.NewSigner(name, []byte(seed)); err != nil {
-			return err
-		}
-	}
-	in.book = audit.New(in.db, bucket.New(files), signer, audit.Config{Log: in.log, May: in.mayAudit, MaxWaiting: in.auditing.MaxWaiting})
+	in.book = audit.New(in.db, bucket.New(files), signer, audit.Config{
+		Log: in.log, May: in.mayAudit, MaxWaiting: in.auditing.MaxWaiting, Earlier: earlier,
+	})
 	return nil
 }
 
