@@ -52,19 +52,7 @@ told stands in a file of settings:
     # or vault: {address: https://vault:8200, token: "env:VAULT_TOKEN", key: rondo}
     # use: vault                     # with both: which one seals; the other follows
 
-  storage:                           # leave out for the folder files of data
-    s3:                              # caches, artifacts, logs, audit log
-      bucket: rondo                  # which exists, private
-      region: eu-central-1           # default us-east-1
-      endpoint: https://s3.example.com # leave out for Amazon
-      path_style: true               # what most other servers want
-      ca: /etc/rondo/ca.pem
-      proxy: http://proxy.example.com:3128 # leave out to follow HTTPS_PROXY
-      access_key: env:S3_ACCESS_KEY  # leave both out for the machine's credentials
-      secret_key: file:/etc/rondo/s3-secret
-      prefix: ci                     # of all names
-      sse: AES256                    # or aws:kms, with kms_key
-
+` + storageHelp + `
   webhooks:
     allow: [10.0.0.0/8]              # private networks that webhooks may reach
 
@@ -73,7 +61,6 @@ told stands in a file of settings:
       - {name: siem, syslog: "logs.example.com:6514", ca: /etc/rondo/ca.pem}
       - {name: hook, webhook: "https://hooks.example.com", secret: "env:AUDIT_SECRET"}
       - {name: copy, folder: /mnt/audit}
-      - {name: vault, s3: {bucket: audit, region: eu-central-1}} # keys as in storage.s3
   auth:                              # who may log in; without, the token is the key
     local: true                      # administrators with passwords of this server
     first_admin: link                # printed at the start; or login: who comes first
@@ -98,14 +85,8 @@ after the next start.`,
 			if err != nil {
 				return usageError{err}
 			}
-			if check && online {
-				if err := s.Storage.try(cmd.Context()); err != nil {
-					return err
-				}
-			}
 			if check {
-				_, err := fmt.Fprintf(cmd.OutOrStdout(), "%s: the settings are good\n", file)
-				return err
+				return checkSettings(cmd, file, s, online)
 			}
 			return serveTeam(cmd.Context(), s, asJSON, bootstrap)
 		},

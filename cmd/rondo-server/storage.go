@@ -10,8 +10,34 @@ import (
 	"github.com/rondo-ci/rondo/ci"
 	"github.com/rondo-ci/rondo/storage"
 	"github.com/rondo-ci/rondo/storage/s3"
+	"github.com/spf13/cobra"
 	"gocloud.dev/blob"
 )
+
+// storageHelp is what the help of serve says of storageSettings.
+const storageHelp = `  storage:                           # leave out for the folder files of data
+    s3:                              # caches, artifacts, logs, audit log
+      bucket: rondo                  # which exists, private
+      region: eu-central-1           # default us-east-1
+      endpoint: https://s3.example.com # leave out for Amazon
+      path_style: true               # what most other servers want
+      ca: /etc/rondo/ca.pem
+      proxy: http://proxy.example.com:3128 # leave out to follow HTTPS_PROXY
+      access_key: env:S3_ACCESS_KEY  # leave both out for the machine's credentials
+      secret_key: file:/etc/rondo/s3-secret
+      prefix: ci                     # of all names
+      sse: AES256                    # or aws:kms, with kms_key`
+
+// checkSettings says that settings are good, and whether the bucket is too.
+func checkSettings(cmd *cobra.Command, file string, s settings, online bool) error {
+	if online {
+		if err := s.Storage.try(cmd.Context()); err != nil {
+			return err
+		}
+	}
+	_, err := fmt.Fprintf(cmd.OutOrStdout(), "%s: the settings are good\n", file)
+	return err
+}
 
 // checkTime is how long the bucket may take to answer when it is tried.
 const checkTime = 30 * time.Second

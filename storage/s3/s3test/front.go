@@ -94,7 +94,11 @@ func Says(status int, code string, header ...string) http.HandlerFunc {
 }
 
 // Reset breaks the connection.
-func Reset(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }
+func Reset(w http.ResponseWriter, r *http.Request) {
+	if conn, _, err := http.NewResponseController(w).Hijack(); err == nil {
+		_ = conn.Close()
+	}
+}
 
 // Hang answers nothing until the client goes away.
 func Hang(_ http.ResponseWriter, r *http.Request) {
