@@ -76,6 +76,21 @@ func TestP19a_ServeWithS3(t *testing.T) {
 	})
 	_, body = s.call("GET", "/api/v2/rondo/audit/verify", "")
 	require.Contains(t, body, `"ok":true`)
+	gateway.Stop()
+	r.commit("again", map[string]string{".circleci/config.yml": strings.ReplaceAll(storing, "v1", "v2")})
+	started := s.wait("first", func(e ci.Event) bool { return e.Kind == ci.JobStarted && e.Name == "first" })
+	s.eventually("an agent tries again", func() bool {
+		for i := range s.steps(string(started.Job), 0) {
+			// What no server has yet may be in the bucket: until there is a line, it is an error.
+			_, body := s.call("GET", fmt.Sprintf("/api/v2/rondo/log?task=%s.0&step=%d", started.Job, i), "")
+			if strings.Contains(body, "trying again") {
+				return true
+			}
+		}
+		return false
+	})
+	gateway.Restart()
+	require.Equal(t, ci.Success, s.waitEnd(ci.WorkflowEnded, "main").Status, s.trail())
 	require.Equal(t, 0, s.stop(), s.errors())
 	out, err = program(t, "audit", "query", "--config", file, "--action", "context.create").CombinedOutput()
 	require.NoError(t, err, string(out))
