@@ -31,10 +31,8 @@ var (
 // with the reason why we do not do without it and the rooms that it may enter.
 var thirdParties = []struct{ path, rooms, reason string }{
 	{"github.com/DataDog/datadog-go/v5", "metrics", "DogStatsD to an agent of DataDog, in metrics/datadog only"},
-	{"github.com/aws/aws-sdk-go-v2", "metrics", "CloudWatch, in metrics/cloudwatch only"},
-	{"github.com/aws/smithy-go", "metrics", "the errors and the wire form of the SDK of Amazon"},
-	{"github.com/aws/aws-sdk-go-v2", "storage", "the client of S3, in storage/s3 only"},
-	{"github.com/aws/smithy-go", "storage", "the errors of that client"},
+	{"github.com/aws/aws-sdk-go-v2", "metrics storage", "CloudWatch, in metrics/cloudwatch only; S3, in storage/s3 only"},
+	{"github.com/aws/smithy-go", "metrics storage", "the errors and the wire form of the SDK of Amazon"},
 	{"github.com/bmatcuk/doublestar/v4", "ci/agent cmd", "** in globs of workspaces, artifacts and tests, as the configuration language promises"},
 	{"github.com/coder/websocket", "ci/api ci/web", "the Pusher protocol of live pages (SEC-06)"},
 	{"github.com/dlclark/regexp2", "ci/config", "filters are Java regular expressions; real ones use look-ahead, which RE2 lacks"},
