@@ -129,12 +129,14 @@ func (u *Users) SetSuspendNew(ctx context.Context, suspend bool, by ci.Actor) er
 // changeRoster changes what all users have together. action "" is not put on
 // record.
 func (u *Users) changeRoster(ctx context.Context, action string, by ci.Actor, target map[string]string, edit func(*roster)) error {
-	if action != "" {
-		if err := u.cfg.Note(ctx, action, by, target); err != nil {
-			return fmt.Errorf("record %s: %w", action, err)
-		}
-	}
 	for range tries {
+		var event []ci.DocChange
+		if action != "" {
+			var err error
+			if event, err = u.note(ctx, ci.Act{Action: action, Actor: by, Target: target, Success: true}); err != nil {
+				return err
+			}
+		}
 		r, err := u.roster(ctx)
 		if err != nil {
 			return err
@@ -144,7 +146,7 @@ func (u *Users) changeRoster(ctx context.Context, action string, by ci.Actor, ta
 		if err != nil {
 			return err
 		}
-		if _, err := u.docs.WriteDocs(ctx, c); !errors.Is(err, ci.ErrConflict) {
+		if _, err := u.docs.WriteDocs(ctx, append(event, c)...); !errors.Is(err, ci.ErrConflict) {
 			return err
 		}
 	}

@@ -29,9 +29,11 @@ func (u *Users) Enter(ctx context.Context, id Identity, v Visit) (ci.User, strin
 		return ci.User{}, "", fmt.Errorf("log in: an identity without provider, subject or login: %w", ci.ErrInvalid)
 	}
 	var r record
+	var created bool
 	for range tries {
 		user, err := u.find(ctx, id)
 		action := actionLoggedIn
+		created = user == ""
 		if errors.Is(err, ci.ErrNotFound) {
 			action = actionCreate
 		} else if err != nil {
@@ -59,7 +61,12 @@ func (u *Users) Enter(ctx context.Context, id Identity, v Visit) (ci.User, strin
 	}
 	if r.Suspended != "" {
 		u.figures.refused.Add(1)
-		err := u.cfg.Note(ctx, actionLoggedIn, actor(r.User), map[string]string{"user": r.ID, "login": r.Login, "success": "false", "reason": "suspended"})
+		var err error
+		if created { // else the refusal is on record with the visit
+			act := u.act(actionLoggedIn, actor(r.User), r, map[string]string{"provider": id.Provider, "address": v.Address})
+			act.Success, act.Reason = false, "suspended"
+			err = u.tell(ctx, act)
+		}
 		return r.User, "", errors.Join(fmt.Errorf("log in: this account is suspended (%s): %w", r.Suspended, ci.ErrDenied), err)
 	}
 	secret, err := u.open(ctx, r, v)

@@ -202,13 +202,21 @@ func (g *Gate) host(slug string) Host {
 }
 
 // MayOrg is as [Gate.May], for what belongs to an organisation by its slug:
-// its members may read and change it.
-func (g *Gate) MayOrg(ctx context.Context, by ci.Actor, org string, _ bool) error {
-	member, _, err := g.member(ctx, by, org)
-	if err == nil && !member {
-		err = fmt.Errorf("organisation: %w", ci.ErrNotFound)
+// its members may read it; its administrators, and members with [RoleWrite],
+// may change it.
+func (g *Gate) MayOrg(ctx context.Context, by ci.Actor, org string, write bool) error {
+	member, admin, err := g.member(ctx, by, org)
+	switch {
+	case err != nil:
+		return err
+	case !member:
+		return fmt.Errorf("organisation: %w", ci.ErrNotFound)
+	case write && !admin:
+		if err := g.users.Allowed(ctx, by, RoleWrite); err != nil {
+			return fmt.Errorf("change what belongs to the organisation: you do not administer it at the code host: %w", err)
+		}
 	}
-	return err
+	return nil
 }
 
 // member reports whether the actor is a member and an administrator of the

@@ -50,9 +50,10 @@ func (u *Users) Login(ctx context.Context, login, password string, v Visit) (ci.
 	case errors.Is(err, ci.ErrDenied):
 		u.figures.failures.Add(1)
 		u.log.Info("login refused", "login", clip(login), "address", v.Address, "reason", err)
-		target := map[string]string{"login": clip(login), "address": v.Address, "success": "false", "reason": "wrong login or password"}
-		if err := u.cfg.Note(ctx, actionLoggedIn, ci.Actor{Kind: ci.ActorUser, Login: clip(login)}, target); err != nil {
-			return ci.User{}, "", fmt.Errorf("record %s: %w", actionLoggedIn, err)
+		act := ci.Act{Action: actionLoggedIn, Actor: ci.Actor{Kind: ci.ActorUser, Login: clip(login)}, Reason: "wrong login or password",
+			Target: map[string]string{"type": "user", "login": clip(login), "address": v.Address}}
+		if err := u.tell(ctx, act); err != nil {
+			return ci.User{}, "", err
 		}
 		return ci.User{}, "", ErrLogin
 	case err != nil:

@@ -138,15 +138,16 @@ func (u *Users) LogOut(ctx context.Context, secret string) error {
 	if err != nil {
 		return fmt.Errorf("log out: %w", err)
 	}
-	who := ci.Actor{ID: d.Scope, Kind: ci.ActorUser}
+	who := record{User: ci.User{ID: d.Scope}}
 	if r, err := u.record(ctx, d.Scope); err == nil {
-		who = actor(r.User)
+		who = r
 	}
-	if err := u.cfg.Note(ctx, actionLoggedOut, who, map[string]string{"user": who.ID, "login": who.Login, "session": d.Name}); err != nil {
-		return fmt.Errorf("record %s: %w", actionLoggedOut, err)
+	event, err := u.note(ctx, u.act(actionLoggedOut, actor(who.User), who, map[string]string{"session": d.Name}))
+	if err != nil {
+		return err
 	}
 	d.Version = ci.AnyVersion
-	_, err = u.docs.WriteDocs(ctx, ci.DocChange{Doc: d, Delete: true})
+	_, err = u.docs.WriteDocs(ctx, append(event, ci.DocChange{Doc: d, Delete: true})...)
 	return err
 }
 

@@ -41,9 +41,10 @@ type Config struct {
 	// Idle is after how long without use a session ends, Life after how long in
 	// any case; 0 is 12 hours and 7 days.
 	Idle, Life time.Duration
-	// Note keeps the record of who did what, and is called before it is done;
-	// what it refuses is not done. nil keeps none.
-	Note func(ctx context.Context, action string, by ci.Actor, target map[string]string) error
+	// Note returns the changes that put an act on record. They are written in
+	// the transaction of the act; what it refuses is not done. It may be called
+	// again for an act for which others were faster. nil keeps no record.
+	Note func(ctx context.Context, act ci.Act) ([]ci.DocChange, error)
 	// Log receives what operators should know; nil is silent.
 	Log *slog.Logger
 	// Now is the time of day; nil is [time.Now].
@@ -74,7 +75,7 @@ func NewUsers(docs ci.Docs, cfg Config) *Users {
 	set(&cfg.Idle, 12*time.Hour)
 	set(&cfg.Life, 7*24*time.Hour)
 	if cfg.Note == nil {
-		cfg.Note = func(context.Context, string, ci.Actor, map[string]string) error { return nil }
+		cfg.Note = func(context.Context, ci.Act) ([]ci.DocChange, error) { return nil, nil }
 	}
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
@@ -98,10 +99,9 @@ type draft struct {
 }
 
 // change reads a user (or, with id "", begins a new one), lets edit change
-// them, and writes; again, when others were faster. action is put on record
-// once; "" is not.
+// them, and writes; again, when others were faster. action is put on record in
+// the same transaction; "" is not.
 func (u *Users) change(ctx context.Context, id, action string, by ci.Actor, edit func(*draft) (map[string]string, error)) (record, error) {
-	noted := action == ""
 	for range tries {
 		var d draft
 		var err error
@@ -123,15 +123,16 @@ func (u *Users) change(ctx context.Context, id, action string, by ci.Actor, edit
 		if err != nil {
 			return record{}, err
 		}
-		if !noted {
-			if target == nil {
-				target = map[string]string{}
+		if action != "" {
+			act := u.act(action, by, d.record, target)
+			if action == actionLoggedIn && d.Suspended != "" {
+				act.Success, act.Reason = false, "suspended"
 			}
-			target["user"], target["login"] = d.ID, d.Login
-			if err := u.cfg.Note(ctx, action, by, target); err != nil {
-				return record{}, fmt.Errorf("record %s: %w", action, err)
+			event, err := u.note(ctx, act)
+			if err != nil {
+				return record{}, err
 			}
-			noted = true
+			changes = append(changes, event...)
 		}
 		if _, err = u.docs.WriteDocs(ctx, changes...); err == nil {
 			d.version++

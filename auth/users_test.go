@@ -75,11 +75,11 @@ func newPlace(docs ci.Docs, edit ...func(*auth.Config)) *place {
 	var mu sync.Mutex
 	cfg := auth.Config{
 		Providers: []auth.Provider{p.local, p.dir}, OpenFirst: true, Now: func() time.Time { return p.now },
-		Note: func(_ context.Context, action string, by ci.Actor, target map[string]string) error {
+		Note: func(_ context.Context, act ci.Act) ([]ci.DocChange, error) {
 			mu.Lock()
 			defer mu.Unlock()
-			p.notes = append(p.notes, action+" "+target["login"]+target["reason"])
-			return nil
+			p.notes = append(p.notes, act.Action+" "+act.Target["login"]+act.Target["reason"])
+			return nil, nil
 		},
 	}
 	for _, e := range edit {

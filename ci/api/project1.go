@@ -169,7 +169,7 @@ func (c *call) setFollow(follow bool) (any, error) {
 }
 
 // toFollow returns the slug of the address if the caller may change what it
-// names: the project, or the organisation of a repository that is none yet. A
+// names: the project, or the repository that is none yet. A
 // project that the caller may not know of is not taken for a new one.
 func (c *call) toFollow(follow bool) (string, error) {
 	slug := c.r.PathValue("project_slug")
@@ -178,7 +178,7 @@ func (c *call) toFollow(follow bool) (string, error) {
 		p, err := c.project(true)
 		return p.Slug, err
 	}
-	err = c.mayOrg(ci.Project{Slug: slug}.OrgSlug(), true)
+	err = c.mayAdd(slug)
 	if hidden(err) {
 		err = ci.ErrNotFound
 	}
@@ -189,4 +189,14 @@ func (c *call) toFollow(follow bool) (string, error) {
 func isNotFound(err error) bool {
 	status, _, _ := answerTo(err)
 	return status == http.StatusNotFound
+}
+
+// mayAdd says whether the caller may have a repository built that is no project
+// yet: a member of the organisation who may change the repository.
+func (c *call) mayAdd(slug string) error {
+	p := ci.Project{Slug: shorten(slug)}
+	if err := c.mayOrg(p.OrgSlug(), false); err != nil {
+		return err
+	}
+	return c.cfg.May(c.r.Context(), c.by, p, true)
 }

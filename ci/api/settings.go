@@ -172,7 +172,7 @@ func (c *call) enableProject() (any, error) {
 	case strings.HasPrefix(slug, "circleci/"):
 		return nil, refuse(http.StatusMethodNotAllowed, "Only a project of a code host can be followed.")
 	case errors.As(err, &r) && r.Status == http.StatusNotFound && !isUUID(slug):
-		if err := c.mayOrg(ci.Project{Slug: slug}.OrgSlug(), true); err != nil {
+		if err := c.mayAdd(slug); err != nil {
 			return nil, named(err, "Project")
 		}
 	default:

@@ -96,7 +96,7 @@ func (s *site) follow(w http.ResponseWriter, r *http.Request) error {
 }
 
 // mayFollow says whether the one who asks may have a repository built: who may
-// change the project, or where there is none yet, what is the organisation's.
+// change the project, or where there is none yet, the repository.
 func (s *site) mayFollow(ctx context.Context, slug string) error {
 	p, err := s.read.ProjectBySlug(ctx, slug)
 	if err == nil {
@@ -106,5 +106,8 @@ func (s *site) mayFollow(ctx context.Context, slug string) error {
 	if !hidden(err) {
 		return err
 	}
-	return s.mayOrg(ctx, ci.Project{Slug: slug}.OrgSlug(), true)
+	if err := s.mayOrg(ctx, ci.Project{Slug: slug}.OrgSlug(), false); err != nil || s.cfg.Chapters.May == nil {
+		return err
+	}
+	return s.cfg.Chapters.May(ctx, actorIn(ctx), ci.Project{Slug: slug}, true)
 }

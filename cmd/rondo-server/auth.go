@@ -69,7 +69,7 @@ func (in *installation) openPeople(ctx context.Context, s *authSettings, githubH
 		return nil, nil
 	}
 	p := &people{}
-	cfg := auth.Config{Providers: providers, OpenFirst: s.FirstAdmin == "login", Recheck: s.Recheck, Grace: s.Grace, Note: in.noteUser, Log: in.log}
+	cfg := auth.Config{Providers: providers, OpenFirst: s.FirstAdmin == "login", Recheck: s.Recheck, Grace: s.Grace, Note: in.book.Draft, Log: in.log}
 	door := auth.DoorConfig{Secure: strings.HasPrefix(in.url, "https://"), Address: in.rate.From, Log: in.log}
 	gate := auth.GateConfig{Operator: in.access.token, Orgs: func(ctx context.Context) ([]string, error) { return in.allOrgs(ctx) }}
 	if s.Local {
@@ -106,11 +106,6 @@ func (in *installation) invite(ctx context.Context, again bool) error {
 		in.log.Warn("there is no administrator yet: open this link, once, to become it", "link", in.url+"/bootstrap?token="+url.QueryEscape(token))
 	}
 	return err
-}
-
-// noteUser puts on record what becomes of people.
-func (in *installation) noteUser(ctx context.Context, action string, by ci.Actor, target map[string]string) error {
-	return in.book.Record(ctx, ci.Act{Action: action, Actor: by, Target: target})
 }
 
 // mayAudit lets auditors and administrators read the book.

@@ -187,7 +187,7 @@ func (s *teamServer) open(ctx context.Context) error {
 		if code.github, err = s.openGitHub(*set); err != nil {
 			return err
 		}
-		s.doors = map[string]http.Handler{"POST " + github.HookPath: code.github.Handler()}
+		s.doors = map[string]http.Handler{"POST " + github.HookPath: s.refreshing(code.github.Handler())}
 	}
 	for _, path := range s.settings.Folders {
 		repo, err := local.Open(ctx, path)
