@@ -34,21 +34,25 @@ type artifact struct {
 // nothing to store is no failure.
 func (s *session) storeArtifacts(ctx context.Context, st *step, spec ci.StepSpec) result {
 	at := s.absolute(spec.Path, s.dir)
-	onDisk := s.place.Find(at)
-	info, err := os.Stat(onDisk)
-	if err != nil {
-		fmt.Fprintf(st.out, "No artifacts: %s: %v\n", s.show(at), plain(err))
-		return result{status: ci.Success}
-	}
 	name := artifactName(spec.Destination)
 	if name == "" {
 		name = artifactName(filepath.Base(at))
 	}
-	list := []artifact{{onDisk, name}}
-	if info.IsDir() {
-		if list, err = s.artifactsIn(ctx, st, onDisk, name); err != nil {
-			return failed("%v", err)
+	list := []artifact{{at, name}}
+	var none error
+	err := s.within(func() (err error) {
+		var info fs.FileInfo
+		if info, none = os.Stat(at); none == nil && info.IsDir() {
+			list, err = s.artifactsIn(ctx, st, at, name)
 		}
+		return err
+	})
+	if none != nil {
+		fmt.Fprintf(st.out, "No artifacts: %s: %v\n", s.show(at), plain(none))
+		return result{status: ci.Success}
+	}
+	if err != nil {
+		return failed("%v", err)
 	}
 	fmt.Fprintf(st.out, "Uploading %s to %s\n", s.show(at), name)
 	stored, err := s.uploadArtifacts(ctx, st, list)
@@ -156,7 +160,12 @@ type errUnreadable struct{ error }
 func (s *session) uploadArtifact(ctx context.Context, a artifact) (exists bool, err error) {
 	name := s.secrets.String(a.name) // listings show it
 	_, exists, err = s.put(ctx, ci.File{Kind: ci.FileArtifact, Name: name}, func() (io.ReadCloser, error) {
-		f, info, err := archive.OpenFile(a.file)
+		var f *os.File
+		var info fs.FileInfo
+		err := s.within(func() (err error) {
+			f, info, err = archive.OpenFile(a.file)
+			return err
+		})
 		if err == nil && info.Size() > maxArtifact { // a sparse file is easily made
 			_ = f.Close()
 			err = fmt.Errorf("%d bytes are more than the %d that an artifact may have", info.Size(), int64(maxArtifact))

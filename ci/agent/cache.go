@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path"
@@ -34,8 +35,11 @@ func (s *session) cacheKey(template string) (string, error) {
 	if keys := s.work.SSHKeys; len(keys) > 0 {
 		data.CheckoutKey = keys[0].Fingerprint
 	}
-	key, err := cachekey.Render(template, data, s.find)
-	if err != nil {
+	key := ""
+	if err := s.within(func() (err error) {
+		key, err = cachekey.Render(template, data, s.find)
+		return err
+	}); err != nil {
 		return "", err
 	}
 	return s.secrets.Replace(key, func(secret string) string {
@@ -63,7 +67,14 @@ func (s *session) saveCache(ctx context.Context, st *step, spec ci.StepSpec) res
 			return s.skipCache(st, f)
 		}
 	}
-	sources := s.cacheSources(st, spec.Paths)
+	var sources []archive.Source
+	err = s.within(func() error {
+		sources = s.cacheSources(st, spec.Paths)
+		return nil
+	})
+	if err != nil {
+		return failed("%v", err)
+	}
 	if len(sources) == 0 {
 		fmt.Fprintf(st.out, "Nothing to store: none of the paths exists. No cache is made for key: %s\n", key)
 		return result{status: ci.Success}
@@ -110,7 +121,7 @@ func (s *session) cacheSources(st *step, paths []string) []archive.Source {
 	var sources []archive.Source
 	for _, p := range paths {
 		file := s.absolute(p, s.dir)
-		onDisk := s.place.Find(file)
+		onDisk := file
 		if _, err := os.Lstat(onDisk); err != nil {
 			fmt.Fprintf(st.out, "Warning: skipping this path: %s: no such file or directory\n", p)
 			continue
@@ -206,6 +217,19 @@ func (s *session) unpackCache(ctx context.Context, f ci.File) (archive.Stats, er
 	if err != nil {
 		return archive.Stats{}, err
 	}
+	var stats archive.Stats
+	err = s.within(func() (err error) {
+		stats, err = s.unpackRoots(ctx, tmp, disk)
+		return err
+	})
+	if errors.Is(err, fs.ErrPermission) {
+		err = fmt.Errorf("the cache holds files that cannot be written here: %w", err)
+	}
+	return stats, err
+}
+
+// unpackRoots unpacks a cache to where it was packed.
+func (s *session) unpackRoots(ctx context.Context, from io.Reader, disk bool) (archive.Stats, error) {
 	roots := map[string]*os.Root{}
 	defer func() {
 		for _, r := range roots {
@@ -216,14 +240,11 @@ func (s *session) unpackCache(ctx context.Context, f ci.File) (archive.Stats, er
 		if name == diskRoot && !disk {
 			continue
 		}
-		if roots[name], err = os.OpenRoot(s.place.Find(dir)); err != nil {
-			delete(roots, name)
+		root, err := os.OpenRoot(dir)
+		if err != nil {
 			return archive.Stats{}, err
 		}
+		roots[name] = root
 	}
-	stats, err := archive.Unpack(ctx, tmp, roots, archive.Limits{})
-	if errors.Is(err, fs.ErrPermission) {
-		err = fmt.Errorf("the cache holds files that cannot be written here: %w", err)
-	}
-	return stats, err
+	return archive.Unpack(ctx, from, roots, archive.Limits{})
 }

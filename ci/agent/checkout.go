@@ -42,8 +42,10 @@ func (s *session) checkout(ctx context.Context, st *step, spec ci.StepSpec) resu
 	c := &checkout{s: s, st: st, spec: spec, dir: s.absolute(spec.Path, s.dir)}
 	c.ref = ref{branch: t.Branch, tag: t.Tag, revision: strings.ToLower(t.Revision)}
 	c.ref.pull, _ = pullNumber(t)
-	err := c.prepare()
-	if err == nil {
+	var err error
+	if s.layout.Apart && (isHere(s.work.Project.CloneURL) || s.lookPath("git") == "") {
+		err = c.outside(ctx)
+	} else if err = c.prepare(); err == nil {
 		err = c.run(ctx)
 	}
 	if err != nil {
@@ -125,12 +127,12 @@ func goodRef(name string) bool {
 // locate sorts the address: a path here, or an address that git may use.
 func (c *checkout) locate(address string) error {
 	c.source = address
-	if filepath.IsAbs(address) {
+	if isHere(address) {
 		c.local = address
-	} else if u, err := url.Parse(address); err == nil && u.Scheme == "file" && (u.Host == "" || u.Host == "localhost") {
-		c.local = u.Path
-	}
-	if c.local != "" {
+		if u, err := url.Parse(address); err == nil && u.Scheme == "file" {
+			c.local = u.Path
+		}
+
 		c.local = filepath.Clean(c.local)
 		c.source = c.local
 		if _, err := os.Stat(c.local); err != nil {
@@ -159,6 +161,12 @@ func isSSH(address string) bool {
 	return strings.HasPrefix(address, "ssh://") || !strings.Contains(address, "://")
 }
 
+// isHere reports whether an address is a path of this machine.
+func isHere(address string) bool {
+	u, err := url.Parse(address)
+	return filepath.IsAbs(address) || err == nil && u.Scheme == "file" && (u.Host == "" || u.Host == "localhost") && u.Path != ""
+}
+
 // redact hides a password in an address.
 func redact(address string) string {
 	if u, err := url.Parse(address); err == nil && u.User != nil && u.Scheme != "" {
@@ -172,26 +180,47 @@ func redact(address string) string {
 
 // run brings the source into the directory.
 func (c *checkout) run(ctx context.Context) error {
-	onDisk := c.s.place.Find(c.dir)
-	if _, err := os.Lstat(filepath.Join(onDisk, ".git")); err == nil {
+	empty := true
+	if err := c.s.within(func() (err error) {
+		empty, err = c.isEmpty()
+		return err
+	}); err != nil {
+		return err
+	}
+	if !empty {
 		return c.update(ctx)
 	}
-	entries, err := os.ReadDir(onDisk)
+	fmt.Fprintf(c.st.out, "Cloning %s\n", redact(c.source))
+	return c.clone(ctx)
+}
+
+// isEmpty reports whether there is nothing yet where the source goes. That
+// there is something else than a repository is an error.
+func (c *checkout) isEmpty() (bool, error) {
+	if c.hasRepository() {
+		return false, nil
+	}
+	entries, err := os.ReadDir(c.dir)
 	if err != nil && !os.IsNotExist(err) {
-		return fmt.Errorf("read %s: %w", c.s.show(c.dir), plain(err))
+		return false, fmt.Errorf("read %s: %w", c.s.show(c.dir), plain(err))
 	}
 	for _, e := range entries {
 		if e.Name() == ".ssh" && c.dir == c.s.layout.Home {
-			return c.update(ctx) // the agent's own doing
+			return false, nil // the agent's own doing
 		}
-		return fmt.Errorf("directory %s is not empty and not a git repository", c.s.show(c.dir))
+		return false, fmt.Errorf("directory %s is not empty and not a git repository", c.s.show(c.dir))
 	}
-	fmt.Fprintf(c.st.out, "Cloning %s\n", redact(c.source))
-	return c.clone(ctx, onDisk)
+	return true, nil
+}
+
+// hasRepository is called within the place.
+func (c *checkout) hasRepository() bool {
+	_, err := os.Lstat(filepath.Join(c.dir, ".git"))
+	return err == nil
 }
 
 // clone makes a new repository.
-func (c *checkout) clone(ctx context.Context, onDisk string) error {
+func (c *checkout) clone(ctx context.Context) error {
 	if c.spec.Method == "shallow" {
 		return c.update(ctx)
 	}
@@ -218,7 +247,12 @@ func (c *checkout) clone(ctx context.Context, onDisk string) error {
 	if err != nil {
 		return fmt.Errorf("cannot clone %s: %w", redact(c.source), err)
 	}
-	if quick && headOf(onDisk, c.ref.branch) == c.ref.revision {
+	head := ""
+	_ = c.s.within(func() error {
+		head = headOf(c.dir, c.ref.branch)
+		return nil
+	})
+	if quick && head == c.ref.revision {
 		return nil
 	}
 	return c.place(ctx)
@@ -227,8 +261,12 @@ func (c *checkout) clone(ctx context.Context, onDisk string) error {
 // update fetches into a repository, which is made if there is none, and resets
 // it to the revision.
 func (c *checkout) update(ctx context.Context) error {
-	onDisk := c.s.place.Find(c.dir)
-	if _, err := os.Lstat(filepath.Join(onDisk, ".git")); err != nil {
+	there := false
+	_ = c.s.within(func() error {
+		there = c.hasRepository()
+		return nil
+	})
+	if !there {
 		if err := c.git(ctx, "", "init", "--quiet", "--", c.dir); err != nil {
 			return err
 		}
@@ -323,7 +361,7 @@ func (c *checkout) git(ctx context.Context, dir string, args ...string) error {
 	if _, ok := env["GIT_SSH_COMMAND"]; !ok {
 		env["GIT_SSH_COMMAND"] = "ssh -o BatchMode=yes -o StrictHostKeyChecking=accept-new"
 	}
-	code, cause, err := c.s.exec(ctx, c.st.out, place.Command{
+	code, _, cause, err := c.s.exec(ctx, c.st.out, place.Command{
 		Args: append([]string{"git"}, args...), Env: env.list(c.s.bin()), Dir: dir,
 	}, defaultSilence)
 	switch {

@@ -14,17 +14,18 @@ var errSilent = errors.New("too long with no output")
 
 // exec runs a command to its end and returns its exit code. Its output goes to
 // out. If the end of ctx, or a silence longer than that, ends it, cause says
-// so; silence 0 is any. An error is that it could not be started.
-func (s *session) exec(ctx context.Context, out *output, c place.Command, silence time.Duration) (code int, cause, err error) {
+// so, and why says what else is known about its end; silence 0 is any. An
+// error is that it could not be started.
+func (s *session) exec(ctx context.Context, out *output, c place.Command, silence time.Duration) (code int, why string, cause, err error) {
 	p, err := s.start(ctx, out, &c)
 	if err != nil {
-		return 0, nil, err
+		return 0, "", nil, err
 	}
 	if cause = p.await(ctx, out, silence); cause != nil {
 		s.stop(p.Process, cause)
 	}
 	s.collect(p)
-	return p.Code(), cause, nil
+	return p.Code(), p.Why(), cause, nil
 }
 
 // running is a process and what moves its output.

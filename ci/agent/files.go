@@ -120,22 +120,23 @@ func (s *session) fetch(ctx context.Context, f ci.File) (*os.File, error) {
 // write writes a file of the agent's own, anew: a job may have put a pipe or a
 // link in its place.
 func (s *session) write(file string, data []byte, mode os.FileMode) error {
-	onDisk := s.place.Find(file)
-	if err := os.Remove(onDisk); err != nil && !errors.Is(err, os.ErrNotExist) {
-		return err
-	}
-	f, err := os.OpenFile(onDisk, os.O_WRONLY|os.O_CREATE|os.O_EXCL, mode)
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(data)
-	return errors.Join(err, f.Close())
+	return s.within(func() error {
+		if err := os.Remove(file); err != nil && !errors.Is(err, os.ErrNotExist) {
+			return err
+		}
+		f, err := os.OpenFile(file, os.O_WRONLY|os.O_CREATE|os.O_EXCL, mode)
+		if err != nil {
+			return err
+		}
+		_, err = f.Write(data)
+		return errors.Join(err, f.Close())
+	})
 }
 
 // tempFile makes a file that has no name and ends with its last user.
 func (s *session) tempFile() (*os.File, error) {
 	s.files++
-	name := s.place.Find(s.temporary(fmt.Sprintf("file-%d", s.files)))
+	name := filepath.Join(s.layout.Private, fmt.Sprintf("file-%d", s.files))
 	f, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
 		return nil, err
@@ -149,8 +150,12 @@ func (s *session) pack(ctx context.Context, st *step, sources []archive.Source) 
 	if err != nil {
 		return nil, archive.Stats{}, err
 	}
-	stats, err := archive.Pack(ctx, tmp, sources, archive.Limits{}, func(path string, why error) {
-		fmt.Fprintf(st.out, "Warning: left out %s: %v\n", s.show(path), why)
+	var stats archive.Stats
+	err = s.within(func() (err error) {
+		stats, err = archive.Pack(ctx, tmp, sources, archive.Limits{}, func(path string, why error) {
+			fmt.Fprintf(st.out, "Warning: left out %s: %v\n", s.show(path), why)
+		})
+		return err
 	})
 	if err != nil {
 		_ = tmp.Close()
@@ -195,7 +200,7 @@ func (s *session) fetchTimings(ctx context.Context) {
 		return
 	}
 	s.beside.Go(func() {
-		defer func() { _ = os.Remove(s.place.Find(pending)) }()
+		defer func() { _ = s.within(func() error { return os.Remove(pending) }) }()
 		ctx, stop := context.WithTimeout(ctx, 10*time.Second)
 		defer stop()
 		tests, err := s.agent.door.Timings(ctx, s.lease.lease)
@@ -206,7 +211,7 @@ func (s *session) fetchTimings(ctx context.Context) {
 		if b, err := json.Marshal(tests); err == nil && len(tests) > 0 {
 			file := filepath.Join(s.taskData(), tool.TimingsFile)
 			if s.write(file+".new", b, 0o644) == nil {
-				_ = os.Rename(s.place.Find(file+".new"), s.place.Find(file))
+				_ = s.within(func() error { return os.Rename(file+".new", file) })
 			}
 		}
 	})

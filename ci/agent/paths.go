@@ -61,8 +61,8 @@ func (s *session) borrowed(path string) string {
 	return filepath.Join(home, path)
 }
 
-// find returns where this process finds the file that a step names.
-func (s *session) find(path string) string { return s.place.Find(s.absolute(path, s.dir)) }
+// find returns the absolute path of the file that a step names.
+func (s *session) find(path string) string { return s.absolute(path, s.dir) }
 
 // show shortens a path of the steps for people.
 func (s *session) show(path string) string {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"path/filepath"
 	"sync"
 	"time"
 
@@ -33,7 +34,7 @@ func (s *session) newStep(kind ci.StepKind, name string) *step {
 	s.count++
 	file := ""
 	if s.place != nil {
-		file = s.place.Find(s.temporary(fmt.Sprintf("spool-%d", st.record.Index)))
+		file = filepath.Join(s.layout.Private, fmt.Sprintf("spool-%d", st.record.Index))
 	}
 	st.stream = spool.New(file, spool.Config{Limit: s.agent.cfg.Spool})
 	st.out = newOutput(s.secrets, st.stream)

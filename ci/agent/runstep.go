@@ -48,7 +48,7 @@ func (s *session) runStep(ctx context.Context, st *step, spec ci.StepSpec) resul
 
 // attempt runs the command once.
 func (s *session) attempt(ctx context.Context, st *step, c place.Command, silence time.Duration) result {
-	code, cause, err := s.exec(ctx, st.out, c, silence)
+	code, why, cause, err := s.exec(ctx, st.out, c, silence)
 	switch {
 	case err != nil && ctx.Err() != nil:
 		return ended(context.Cause(ctx), s.agent.cfg.MaxTime)
@@ -70,13 +70,17 @@ func (s *session) attempt(ctx context.Context, st *step, c place.Command, silenc
 	if n := code - 128; n > 0 && n < 65 {
 		r.reason += fmt.Sprintf(" (%v)", syscall.Signal(n))
 	}
+	if why != "" {
+		fmt.Fprintf(st.out, "\n[rondo: %s]\n", why)
+		r.reason += ": " + why
+	}
 	return r
 }
 
 // command returns what to start for a run step.
 func (s *session) command(spec ci.StepSpec, index int) (place.Command, error) {
 	dir := s.absolute(spec.WorkingDirectory, s.dir)
-	if err := os.MkdirAll(s.place.Find(dir), 0o755); err != nil {
+	if err := s.within(func() error { return os.MkdirAll(dir, 0o755) }); err != nil {
 		return place.Command{}, fmt.Errorf("working directory: %w", err)
 	}
 	args, err := s.args(spec, index)

@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -133,7 +134,7 @@ func (s *session) inPlace(ctx context.Context, p place.Place) {
 // open makes the place and tells about it in the first step.
 func (s *session) open(ctx context.Context) (place.Place, bool) {
 	st := s.beginQuietly(ci.StepEnvironment, "Spin up environment")
-	p, err := s.agent.cfg.Executor.Open(s.lease.ctx, s.work)
+	p, err := s.agent.cfg.Executor.Open(s.lease.ctx, s.work, st.out)
 	if err == nil {
 		s.place, s.layout = p, p.Layout()
 		if err = s.prepare(); err != nil {
@@ -172,19 +173,27 @@ func withoutSentinel(err error) string {
 // prepare fills the scratch folder, as far as the place has not done so ahead,
 // and lays out the environment.
 func (s *session) prepare() error {
-	fill := Fill(s.agent.cfg.Tool)
-	if err := fill(s.place.Find(s.layout.Scratch), s.place.Find(s.layout.Home)); err != nil {
-		return fmt.Errorf("scratch folder: %w", err)
-	}
-	s.dir = s.absolute(s.work.Job.WorkingDirectory, s.layout.Home)
-	if s.work.Job.WorkingDirectory == "" {
-		s.dir = s.absolute(defaultDir, s.layout.Home)
-	}
-	if err := os.MkdirAll(s.place.Find(s.dir), 0o755); err != nil {
-		return fmt.Errorf("working directory: %w: %w", err, ci.ErrInvalid)
-	}
+	s.dir = s.absolute(cmp.Or(s.work.Job.WorkingDirectory, defaultDir), s.layout.Home)
+	err := s.within(func() error {
+		if err := Fill(cmp.Or(s.layout.Tool, s.agent.cfg.Tool))(s.layout.Scratch, s.layout.Home); err != nil {
+			return fmt.Errorf("scratch folder: %w", err)
+		}
+		if err := os.MkdirAll(s.dir, 0o755); err != nil {
+			return fmt.Errorf("working directory: %w: %w", err, ci.ErrInvalid)
+		}
+		return nil
+	})
 	s.buildEnvironment()
-	return nil
+	return err
+}
+
+// within calls f where the files are those of the steps.
+func (s *session) within(f func() error) error {
+	var err error
+	if gone := s.place.Within(func() { err = f() }); gone != nil {
+		return gone
+	}
+	return err
 }
 
 // Fill returns a function that puts into a scratch folder and its home what

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -61,7 +60,7 @@ func isFingerprint(k ci.SSHKey, text string) bool {
 func (s *session) installKeys(keys []ci.SSHKey) error {
 	dir := filepath.Join(s.layout.Home, ".ssh")
 	config := filepath.Join(dir, "config")
-	if err := os.MkdirAll(s.place.Find(dir), 0o700); err != nil {
+	if err := s.within(func() error { return os.MkdirAll(dir, 0o700) }); err != nil {
 		return fmt.Errorf("install ssh keys: %w", err)
 	}
 	var text strings.Builder
@@ -94,13 +93,17 @@ func (s *session) installKeys(keys []ci.SSHKey) error {
 
 // read returns the content of a small file of the steps, "" if it is none.
 func (s *session) read(file string) string {
-	f, _, err := archive.OpenFile(s.place.Find(file))
-	if err != nil {
-		return ""
-	}
-	defer f.Close()
-	b, _ := io.ReadAll(io.LimitReader(f, 1<<20))
-	return string(b)
+	var text []byte
+	_ = s.within(func() error {
+		f, _, err := archive.OpenFile(file)
+		if err != nil {
+			return err
+		}
+		defer f.Close()
+		text, _ = io.ReadAll(io.LimitReader(f, 1<<20))
+		return nil
+	})
+	return string(text)
 }
 
 // useConfig makes the programs that speak SSH read the configuration.
@@ -109,8 +112,8 @@ func (s *session) useConfig(config string) error {
 		s.env["GIT_SSH_COMMAND"] = "ssh -F " + quoted(config)
 	}
 	for _, program := range []string{"ssh", "scp", "sftp"} {
-		real, err := exec.LookPath(program)
-		if err != nil {
+		real := s.lookPath(program)
+		if real == "" {
 			continue
 		}
 		wrapper := fmt.Sprintf("#!/bin/sh\nexec %s -F %s \"$@\"\n", quoted(real), quoted(config))
@@ -119,6 +122,26 @@ func (s *session) useConfig(config string) error {
 		}
 	}
 	return nil
+}
+
+// lookPath returns the absolute path at which the steps find a program, but
+// for what the agent itself has put there; "" if they do not find it.
+func (s *session) lookPath(program string) string {
+	found := ""
+	_ = s.within(func() error {
+		for _, dir := range filepath.SplitList(s.env["PATH"]) {
+			file := filepath.Join(dir, program)
+			if !filepath.IsAbs(file) || dir == s.bin() {
+				continue
+			}
+			if i, err := os.Stat(file); err == nil && i.Mode().IsRegular() && i.Mode()&0o111 != 0 {
+				found = file
+				break
+			}
+		}
+		return nil
+	})
+	return found
 }
 
 // quoted puts a path in quotes as shells and ssh read them.

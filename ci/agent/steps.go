@@ -71,8 +71,10 @@ func (s *session) wanted(spec ci.StepSpec) bool {
 
 // halted reports whether a step has asked to end the job here.
 func (s *session) halted() bool {
-	_, err := os.Lstat(s.place.Find(filepath.Join(s.taskData(), tool.HaltFile)))
-	return err == nil
+	return s.within(func() error {
+		_, err := os.Lstat(filepath.Join(s.taskData(), tool.HaltFile))
+		return err
+	}) == nil
 }
 
 // step runs one step from its first record to its last.

@@ -21,11 +21,15 @@ const (
 func (s *session) storeTestResults(_ context.Context, st *step, spec ci.StepSpec) result {
 	at := s.absolute(spec.Path, s.dir)
 	files := 0
-	tests, err := junit.Walk(s.place.Find(at), func(file string, why error) {
-		files++
-		if files <= 50 {
-			fmt.Fprintf(st.out, "Warning: skipped %s: %v\n", s.show(file), why)
-		}
+	var tests []ci.Test
+	err := s.within(func() (err error) {
+		tests, err = junit.Walk(at, func(file string, why error) {
+			files++
+			if files <= 50 {
+				fmt.Fprintf(st.out, "Warning: skipped %s: %v\n", s.show(file), why)
+			}
+		})
+		return err
 	})
 	if err != nil {
 		fmt.Fprintf(st.out, "No test results: %v\n", err)

@@ -19,29 +19,12 @@ import (
 // persist adds a layer to the workspace.
 func (s *session) persist(ctx context.Context, st *step, spec ci.StepSpec) result {
 	root := s.absolute(spec.Path, s.dir)
-	onDisk := s.place.Find(root)
-	if info, err := os.Stat(onDisk); err != nil || !info.IsDir() {
-		return failed("the root %s is no directory", s.show(root))
-	}
-	if real, err := filepath.EvalSymlinks(onDisk); err == nil {
-		onDisk = real
-	}
 	var sources []archive.Source
-	for _, pattern := range spec.Paths {
-		names, err := globBelow(onDisk, pattern)
-		if err != nil {
-			return failed("%v", err)
-		}
-		if len(names) == 0 {
-			fmt.Fprintf(st.out, "Warning: nothing matches %s in %s\n", pattern, s.show(root))
-		}
-		for _, n := range names {
-			fmt.Fprintf(st.out, "  * %s\n", n)
-			sources = append(sources, archive.Source{Path: filepath.Join(onDisk, filepath.FromSlash(n)), Name: n})
-		}
-	}
-	if len(sources) == 0 {
-		return failed("the specified paths did not match any files in %s", s.show(root))
+	if err := s.within(func() (err error) {
+		sources, err = s.layerSources(st, root, spec.Paths)
+		return err
+	}); err != nil {
+		return failed("%v", err)
 	}
 	tmp, stats, err := s.pack(ctx, st, sources)
 	if err != nil {
@@ -57,6 +40,35 @@ func (s *session) persist(ctx context.Context, st *step, spec ci.StepSpec) resul
 	fmt.Fprintf(st.out, "Workspace layer stored: %d files and directories, %s (%s compressed)\n",
 		stats.Entries, size(stats.Bytes), size(kept.Size))
 	return result{status: ci.Success}
+}
+
+// layerSources returns the files below root that the patterns name.
+func (s *session) layerSources(st *step, root string, patterns []string) ([]archive.Source, error) {
+	if info, err := os.Stat(root); err != nil || !info.IsDir() {
+		return nil, fmt.Errorf("the root %s is no directory", s.show(root))
+	}
+	real := root
+	if r, err := filepath.EvalSymlinks(root); err == nil {
+		real = r
+	}
+	var sources []archive.Source
+	for _, pattern := range patterns {
+		names, err := globBelow(real, pattern)
+		if err != nil {
+			return nil, err
+		}
+		if len(names) == 0 {
+			fmt.Fprintf(st.out, "Warning: nothing matches %s in %s\n", pattern, s.show(root))
+		}
+		for _, n := range names {
+			fmt.Fprintf(st.out, "  * %s\n", n)
+			sources = append(sources, archive.Source{Path: filepath.Join(real, filepath.FromSlash(n)), Name: n})
+		}
+	}
+	if len(sources) == 0 {
+		return nil, fmt.Errorf("the specified paths did not match any files in %s", s.show(root))
+	}
+	return sources, nil
 }
 
 // globBelow returns the names below root that match a pattern, relative to it.
@@ -89,8 +101,7 @@ type layer struct {
 // attach unpacks the layers of all upstream jobs.
 func (s *session) attach(ctx context.Context, st *step, spec ci.StepSpec) result {
 	at := s.absolute(spec.Path, s.dir)
-	onDisk := s.place.Find(at)
-	if err := os.MkdirAll(onDisk, 0o755); err != nil {
+	if err := s.within(func() error { return os.MkdirAll(at, 0o755) }); err != nil {
 		return failed("%v", err)
 	}
 	layers, err := s.fetchLayers(ctx)
@@ -113,19 +124,27 @@ func (s *session) attach(ctx context.Context, st *step, spec ci.StepSpec) result
 	if len(clashes) > 0 {
 		return failed("Concurrent upstream jobs persisted the same file(s):\n%s", strings.Join(clashes, "\n"))
 	}
-	root, err := os.OpenRoot(onDisk)
-	if err != nil {
+	if err := s.within(func() error { return s.unpackLayers(ctx, st, layers, at) }); err != nil {
 		return failed("%v", err)
+	}
+	return result{status: ci.Success}
+}
+
+// unpackLayers unpacks the layers into a directory of the steps.
+func (s *session) unpackLayers(ctx context.Context, st *step, layers []layer, at string) error {
+	root, err := os.OpenRoot(at)
+	if err != nil {
+		return err
 	}
 	defer root.Close()
 	for _, l := range layers {
 		stats, err := archive.Unpack(ctx, l.tmp, map[string]*os.Root{"": root}, archive.Limits{})
 		if err != nil {
-			return failed("layer of job %q: %v", l.up.Job, err)
+			return fmt.Errorf("layer of job %q: %w", l.up.Job, err)
 		}
 		fmt.Fprintf(st.out, "Applied a layer of job %q: %d files and directories, %s\n", l.up.Job, stats.Entries, size(stats.Bytes))
 	}
-	return result{status: ci.Success}
+	return nil
 }
 
 // fetchLayers fetches the layers of the upstream jobs in order.

@@ -14,6 +14,7 @@ package host
 import (
 	"context"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -78,7 +79,7 @@ func New(cfg Config) *Executor {
 }
 
 // Open implements [place.Executor]. A macOS job is [ci.ErrInvalid].
-func (e *Executor) Open(_ context.Context, w ci.Work) (place.Place, error) {
+func (e *Executor) Open(_ context.Context, w ci.Work, _ io.Writer) (place.Place, error) {
 	x := w.Job.Executor
 	if x.Kind == ci.ExecutorMacOS && runtime.GOOS != "darwin" {
 		return nil, fmt.Errorf("there are no macOS machines here: "+
@@ -99,7 +100,7 @@ func (e *Executor) Open(_ context.Context, w ci.Work) (place.Place, error) {
 	h := &host{
 		executor: e, marker: marker, adopt: e.cfg.Adopt,
 		layout: place.Layout{
-			Home: home, Scratch: scratch, Shell: shell(),
+			Home: home, Scratch: scratch, Private: scratch, Shell: shell(),
 			Environ: e.environ(home, marker), Notes: notes(x), Borrowed: true,
 		},
 		live: map[*process]bool{},

@@ -18,7 +18,7 @@ import (
 )
 
 func Example() {
-	p, err := host.New(host.Config{}).Open(context.Background(), ci.Work{Lease: ci.Lease{Task: "job.0", Epoch: 1}})
+	p, err := host.New(host.Config{}).Open(context.Background(), ci.Work{Lease: ci.Lease{Task: "job.0", Epoch: 1}}, io.Discard)
 	if err != nil {
 		fmt.Println(err)
 		return
@@ -49,7 +49,7 @@ func ExampleSweep() {
 func open(t *testing.T, w ci.Work) place.Place {
 	t.Helper()
 	w.Lease.Task, w.Lease.Epoch = ci.TaskID(ci.NewID()+".0"), 1
-	p, err := host.New(host.Config{Dir: t.TempDir()}).Open(t.Context(), w)
+	p, err := host.New(host.Config{Dir: t.TempDir()}).Open(t.Context(), w, io.Discard)
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, p.Close()) })
 	return p
@@ -107,7 +107,7 @@ func TestNotes(t *testing.T) {
 }
 
 func TestErrors(t *testing.T) {
-	_, err := host.New(host.Config{}).Open(t.Context(), ci.Work{Job: ci.PlannedJob{JobSpec: ci.JobSpec{Executor: ci.Executor{Kind: ci.ExecutorMacOS}}}})
+	_, err := host.New(host.Config{}).Open(t.Context(), ci.Work{Job: ci.PlannedJob{JobSpec: ci.JobSpec{Executor: ci.Executor{Kind: ci.ExecutorMacOS}}}}, io.Discard)
 	require.ErrorIs(t, err, ci.ErrInvalid)
 	p := open(t, ci.Work{})
 	for _, args := range [][]string{nil, {"no-such-program"}, {"/no/such/program"}, {"/etc/passwd"}} {
@@ -125,7 +125,7 @@ func TestErrors(t *testing.T) {
 func TestPass(t *testing.T) {
 	t.Setenv("GOPROXY", "off")
 	t.Setenv("SECRET", "x")
-	p, err := host.New(host.Config{Dir: t.TempDir(), Pass: []string{"GOPROXY", "NOT_SET"}}).Open(t.Context(), ci.Work{})
+	p, err := host.New(host.Config{Dir: t.TempDir(), Pass: []string{"GOPROXY", "NOT_SET"}}).Open(t.Context(), ci.Work{}, io.Discard)
 	require.NoError(t, err)
 	defer p.Close()
 	env := p.Layout().Environ
@@ -135,7 +135,7 @@ func TestPass(t *testing.T) {
 }
 
 func BenchmarkStart(b *testing.B) {
-	p, err := host.New(host.Config{Dir: b.TempDir()}).Open(b.Context(), ci.Work{})
+	p, err := host.New(host.Config{Dir: b.TempDir()}).Open(b.Context(), ci.Work{}, io.Discard)
 	require.NoError(b, err)
 	defer p.Close()
 	l := p.Layout()

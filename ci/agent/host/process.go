@@ -32,8 +32,11 @@ type host struct {
 // Layout implements [place.Place].
 func (h *host) Layout() place.Layout { return h.layout }
 
-// Find implements [place.Place]: steps and agent see the same files.
-func (h *host) Find(path string) string { return path }
+// Within implements [place.Place]: steps and agent see the same files.
+func (h *host) Within(f func()) error {
+	f()
+	return nil
+}
 
 // Start implements [place.Place].
 func (h *host) Start(c place.Command) (place.Process, error) {
@@ -158,6 +161,9 @@ func (p *process) Stop() { p.signal(syscall.SIGTERM) }
 
 // Kill implements [place.Process].
 func (p *process) Kill() { p.signal(syscall.SIGKILL) }
+
+// Why implements [place.Process]: nothing watches the memory here.
+func (p *process) Why() string { return "" }
 
 // signal sends to the group. Once its leader has ended, the number may belong
 // to somebody else, so it is looked at first.

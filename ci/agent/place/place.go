@@ -1,6 +1,6 @@
 // Package place says what an agent needs of the place where a job's steps run:
-// processes of this machine now, containers and virtual machines behind the
-// same words later.
+// processes of this machine, containers, and virtual machines behind the same
+// words later.
 //
 // An [Executor] opens a [Place] for one task; the agent starts each step there
 // as a [Process] and closes the place when the task has ended. The package has
@@ -9,6 +9,7 @@ package place
 
 import (
 	"context"
+	"io"
 	"os"
 
 	"github.com/rondo-ci/rondo/ci"
@@ -16,11 +17,12 @@ import (
 
 // An Executor makes places. It is safe for concurrent use.
 type Executor interface {
-	// Open makes the place for one hand-out of a task. An error that wraps
+	// Open makes the place for one hand-out of a task. What takes its time (a
+	// pull of an image) is told to out, for people. An error that wraps
 	// [ci.ErrInvalid] means that the job asks for something that does not
 	// exist here: its text is shown to people and the job fails. Any other
 	// error is a fault of the machinery.
-	Open(ctx context.Context, w ci.Work) (Place, error)
+	Open(ctx context.Context, w ci.Work, out io.Writer) (Place, error)
 }
 
 // A Warmer is an [Executor] that can do a part of its work before it knows the
@@ -31,14 +33,18 @@ type Warmer interface {
 	Warm() (release func())
 }
 
-// A Place is where the steps of one task run. Start and Kill are safe for
-// concurrent use.
+// A Place is where the steps of one task run. Start, Within and Kill are safe
+// for concurrent use.
 type Place interface {
 	// Layout says how the place looks. It is the same at every call.
 	Layout() Layout
-	// Find returns where this process finds the file that the steps see at
-	// the absolute path.
-	Find(path string) string
+	// Within calls f where files are what the steps see, at their paths and
+	// with the rights of the steps: whatever links a job has made, f cannot be
+	// led to a file of this machine that the steps do not have. Files that f
+	// opens may be used, and closed, after it. f must not start processes, nor
+	// goroutines that look for files, nor call Within. An error says that the
+	// place is gone and that f was not called.
+	Within(f func()) error
 	// Start starts a process. It fails once Kill was called for good.
 	Start(c Command) (Process, error)
 	// Kill ends every process of the task at once, also those that left their
@@ -54,9 +60,16 @@ type Place interface {
 type Layout struct {
 	// Home is the home directory of the steps. It exists.
 	Home string
-	// Scratch is a directory outside Home that the steps and this process see
-	// at the same path. It exists, and it ends with the place.
+	// Scratch is a directory outside Home that the steps and Within see. It
+	// exists, and it ends with the place.
 	Scratch string
+	// Private is a directory of this process, which it sees without Within:
+	// for files that the steps need not have. It exists, and it ends with the
+	// place. Where steps have the rights of the agent it may be Scratch.
+	Private string
+	// Tool is where the steps find the agent's tool, see package tool; "" is
+	// the path that this process has for it.
+	Tool string
 	// Shell is the shell of run steps that name none, ready to take the
 	// command as its last argument.
 	Shell []string
@@ -66,6 +79,8 @@ type Layout struct {
 	// Borrowed says that the steps see another file system than that of the
 	// image that the job names, so paths of the image may not exist.
 	Borrowed bool
+	// Apart says that the steps do not see the files of this machine.
+	Apart bool
 	// Notes are what people should know about the place, one line each.
 	Notes []string
 }
@@ -97,4 +112,7 @@ type Process interface {
 	Stop()
 	// Kill ends the process and its group (KILL).
 	Kill()
+	// Why says for people what the place knows of the cause of the end, once
+	// Done is closed: that the memory was used up. "" is nothing.
+	Why() string
 }
