@@ -12,6 +12,8 @@ import (
 	"io"
 	"path/filepath"
 	"strings"
+
+	"github.com/rondo-ci/rondo/ci/agent/docker/warden"
 )
 
 // TaskData is the environment variable that names the folder which the agent
@@ -75,6 +77,9 @@ unless a file is named.
 // [os.Environ] gives it.
 func Main(args []string, stdin io.Reader, stdout, stderr io.Writer, env []string) int {
 	c := &call{stdin: stdin, stdout: stdout, stderr: stderr, env: env}
+	if len(args) == 2 && args[0] == warden.Verb {
+		return warden.Main(args[1], stderr)
+	}
 	err := c.run(args)
 	var usage errUsage
 	var code errCode

@@ -1,0 +1,218 @@
+package docker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	cerrdefs "github.com/containerd/errdefs"
+	"github.com/moby/moby/client"
+	"github.com/rondo-ci/rondo/ci/agent/docker/warden"
+	"github.com/rondo-ci/rondo/ci/agent/host"
+	"github.com/rondo-ci/rondo/ci/agent/place"
+)
+
+// A box is the sandbox of one task.
+type box struct {
+	executor *Executor
+	task     string
+	epoch    int64
+	private  string // folder on this machine
+	network  string
+	id       string // of the primary container
+	view     *view
+	warden   *warden.Client
+	as       account
+	layout   place.Layout
+	memory   int64 // limit, 0 for none
+
+	mu         sync.Mutex
+	containers []string
+	closed     bool
+	entered    sync.WaitGroup
+}
+
+// name is that of the task's network and containers. It is unique, because a
+// crashed agent's may still be there.
+func (b *box) name() string {
+	clean := strings.Map(func(r rune) rune {
+		if r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || r == '.' || r == '-' {
+			return r
+		}
+		return '_'
+	}, b.task)
+	return fmt.Sprintf("rondo-%.60s-%d-%s", clean, b.epoch, strings.TrimPrefix(filepath.Base(b.private), "docker-"))
+}
+
+func (b *box) labels() map[string]string {
+	return map[string]string{LabelTask: b.task, LabelEpoch: strconv.FormatInt(b.epoch, 10), LabelOwner: b.executor.owner}
+}
+
+// Layout implements [place.Place].
+func (b *box) Layout() place.Layout { return b.layout }
+
+// Within implements [place.Place].
+func (b *box) Within(f func()) error {
+	b.mu.Lock()
+	if b.closed {
+		b.mu.Unlock()
+		return errors.New("the place is closed")
+	}
+	b.entered.Add(1)
+	b.mu.Unlock()
+	defer b.entered.Done()
+	return b.view.within(b.as, f)
+}
+
+// Start implements [place.Place].
+func (b *box) Start(c place.Command) (place.Process, error) {
+	if len(c.Args) == 0 {
+		return nil, errors.New("start process: no command")
+	}
+	path, err := c.Args[0], error(nil)
+	if gone := b.Within(func() { path, err = look(c.Args[0], c.Env) }); gone != nil {
+		return nil, gone
+	}
+	if err != nil {
+		return nil, err
+	}
+	p, err := b.warden.Start(warden.Command{
+		Path: path, Args: c.Args, Env: c.Env, Dir: c.Dir, Output: c.Output,
+		UID: b.as.uid, GID: b.as.gid, Groups: b.as.groups,
+	})
+	if err != nil {
+		if b.starved() {
+			err = errors.New(b.why())
+		}
+		return nil, fmt.Errorf("start %s: %w", c.Args[0], err)
+	}
+	return &process{p, b}, nil
+}
+
+// look finds a program in the PATH of the step.
+func look(name string, env []string) (string, error) {
+	if strings.Contains(name, "/") {
+		return name, nil
+	}
+	path := ""
+	for _, kv := range env {
+		if v, ok := strings.CutPrefix(kv, "PATH="); ok {
+			path = v
+		}
+	}
+	for _, dir := range filepath.SplitList(path) {
+		file := filepath.Join(dir, name)
+		if i, err := os.Stat(file); err == nil && i.Mode().IsRegular() && i.Mode()&0o111 != 0 {
+			return file, nil
+		}
+	}
+	return "", fmt.Errorf("start %s: not found in PATH of the image", name)
+}
+
+// A process is a step's, with what the engine knows about its end.
+type process struct {
+	*warden.Process
+	box *box
+}
+
+// Why implements [place.Process].
+func (p *process) Why() string {
+	if p.Code() != 128+9 || !p.box.starved() {
+		return ""
+	}
+	return p.box.why()
+}
+
+func (b *box) why() string {
+	return fmt.Sprintf("the job used more than the %d MB of memory that its resource class has, and was killed by the system (OOM)", b.memory>>20)
+}
+
+// starved reports whether the system has killed something in the primary
+// container because its memory was used up.
+func (b *box) starved() bool {
+	if b.memory == 0 {
+		return false
+	}
+	ctx, stop := context.WithTimeout(context.Background(), 5*time.Second)
+	defer stop()
+	// The engine hears of it a moment later than the step ends.
+	for pause := 10 * time.Millisecond; ; pause *= 2 {
+		r, err := b.executor.engine.ContainerInspect(ctx, b.id, client.ContainerInspectOptions{})
+		if err != nil || r.Container.State == nil {
+			return false
+		}
+		if r.Container.State.OOMKilled {
+			return true
+		}
+		if pause > 200*time.Millisecond {
+			return false
+		}
+		time.Sleep(pause)
+	}
+}
+
+// Kill implements [place.Place]. Services go on until the place is closed.
+func (b *box) Kill() error {
+	if b.warden == nil {
+		return nil
+	}
+	err := b.warden.Kill()
+	if err == nil {
+		return nil
+	}
+	// It does not obey: the job may have tampered with it. Without it nothing
+	// of the job lives.
+	_ = b.warden.Close()
+	ctx, stop := context.WithTimeout(context.Background(), closeTime)
+	defer stop()
+	_, killed := b.executor.engine.ContainerKill(ctx, b.id, client.ContainerKillOptions{Signal: "KILL"})
+	if killed != nil && !cerrdefs.IsNotFound(killed) && !cerrdefs.IsConflict(killed) {
+		return fmt.Errorf("kill task %s: %w", b.task, errors.Join(err, killed))
+	}
+	return nil
+}
+
+// closeTime bounds how long an engine may take to remove what a task had.
+const closeTime = time.Minute
+
+// Close implements [place.Place].
+func (b *box) Close() error {
+	b.mu.Lock()
+	if b.closed {
+		b.mu.Unlock()
+		return nil
+	}
+	b.closed = true
+	containers := slices.Clone(b.containers)
+	b.mu.Unlock()
+	if b.warden != nil {
+		_ = b.warden.Close()
+	}
+	b.entered.Wait() // its files cannot be removed while somebody is in there
+	if b.view != nil {
+		b.view.close()
+	}
+	ctx, stop := context.WithTimeout(context.Background(), closeTime)
+	defer stop()
+	err := b.executor.remove(ctx, containers, nil)
+	if b.network != "" {
+		err = errors.Join(err, b.executor.remove(ctx, nil, []string{b.network}))
+	}
+	if b.private != "" {
+		err = errors.Join(err, host.RemoveAll(b.private))
+	}
+	if err != nil {
+		return fmt.Errorf("close place of task %s: %w", b.task, err)
+	}
+	return nil
+}
+
+func processors() int { return runtime.NumCPU() }
