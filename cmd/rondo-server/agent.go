@@ -14,6 +14,7 @@ import (
 	"github.com/rondo-ci/rondo/ci/agent"
 	"github.com/rondo-ci/rondo/ci/agent/host"
 	"github.com/rondo-ci/rondo/ci/api/door"
+	"github.com/rondo-ci/rondo/cmd/internal/worker"
 	"github.com/rondo-ci/rondo/scheduler"
 	"github.com/spf13/cobra"
 )
@@ -22,19 +23,21 @@ import (
 // a line, runs it, and prints "done".
 func agentCommand() *cobra.Command {
 	var address, dir string
+	var jobs worker.Docker
 	cmd := &cobra.Command{
 		Use: "agent", Hidden: true, Args: cobra.NoArgs,
 		Short: "Run tasks that a server hands over on standard input",
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return runAgent(cmd.Context(), address, dir, os.Stdin, os.Stdout)
+			return runAgent(cmd.Context(), address, dir, jobs, os.Stdin, os.Stdout)
 		},
 	}
 	cmd.Flags().StringVar(&address, "door", "", "address of the server's agent door")
 	cmd.Flags().StringVar(&dir, "dir", "", "where scratch folders are made")
+	jobs.AddFlags(cmd.Flags())
 	return cmd
 }
 
-func runAgent(ctx context.Context, address, dir string, in io.Reader, out io.Writer) error {
+func runAgent(ctx context.Context, address, dir string, jobs worker.Docker, in io.Reader, out io.Writer) error {
 	base, client, err := door.Dial(address)
 	if err != nil {
 		return err
@@ -50,6 +53,10 @@ func runAgent(ctx context.Context, address, dir string, in io.Reader, out io.Wri
 	}
 	defer work.close()
 	here := host.New(host.Config{Dir: work.path, Adopt: true, Keep: true, Fill: agent.Fill(tool)})
+	places, err := worker.New(here, jobs, work.path, tool)
+	if err != nil {
+		return err
+	}
 	lines := bufio.NewReader(in)
 	for {
 		here.Warm() // the work folder goes as a whole, with what is left in it
@@ -62,7 +69,7 @@ func runAgent(ctx context.Context, address, dir string, in io.Reader, out io.Wri
 			return fmt.Errorf("read placement: %w", err)
 		}
 		d := door.NewClient(base, p.Token, client)
-		a := agent.New(d, d, agent.Config{Executor: here, Tool: tool, Log: log})
+		a := agent.New(d, d, agent.Config{Executor: places, Tool: tool, Log: log})
 		err = a.Run(ctx, p.Task.ID, p.Epoch)
 		if err != nil && !errors.Is(err, ci.ErrConflict) {
 			return fmt.Errorf("task %s: %w", p.Task.ID, err)

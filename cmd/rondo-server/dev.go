@@ -15,6 +15,7 @@ import (
 	"github.com/rondo-ci/rondo/ci"
 	"github.com/rondo-ci/rondo/ci/forge/local"
 	"github.com/rondo-ci/rondo/cmd/internal/datadir"
+	"github.com/rondo-ci/rondo/cmd/internal/worker"
 	"github.com/spf13/cobra"
 )
 
@@ -26,6 +27,7 @@ const defaultListen = "127.0.0.1:7070"
 type devFlags struct {
 	repo, data, listen, orbs string
 	json, autoCancel         bool
+	jobs                     worker.Docker
 }
 
 func devCommand() *cobra.Command {
@@ -35,8 +37,8 @@ func devCommand() *cobra.Command {
 		Short: "Build every commit of a git repository on this machine",
 		Long: `Dev starts a whole server for one git repository on this machine: it runs a
 pipeline for the commit at HEAD, and then for every new commit on any branch
-and every new tag. Jobs run as processes of this machine; images named in the
-configuration are not used.
+and every new tag. Jobs run as processes of this machine, and images named in
+the configuration are not used, unless --docker says so.
 
 It needs nothing but git. Its state is in the data folder: stop it with Ctrl-C
 and start it again, and it goes on where it was. Jobs that run at that moment
@@ -58,6 +60,7 @@ are stopped and run again from their first step.`,
 	flags.StringVar(&f.listen, "listen", defaultListen, "address of the page and the API; port 0 is any free one")
 	flags.StringVar(&f.orbs, "orbs", "", "folder with the orbs that configurations import, as namespace__name@1.2.3.yml")
 	flags.BoolVar(&f.autoCancel, "auto-cancel", false, "a new commit on a branch other than the default one cancels the older pipelines there")
+	f.jobs.AddFlags(flags)
 	flags.BoolVar(&f.json, "json", false, "print JSON: first {\"url\",\"token\"}, then a line for each event")
 	return cmd
 }

@@ -23,6 +23,9 @@ type devServer struct {
 // dev runs the server until ctx ends.
 func dev(ctx context.Context, f devFlags) error {
 	keepPrivate()
+	if err := f.jobs.Check(); err != nil {
+		return usageError{err}
+	}
 	if info, err := os.Stat(f.orbs); f.orbs != "" && (err != nil || !info.IsDir()) {
 		return usageError{fmt.Errorf("--orbs %s: no such folder", f.orbs)}
 	}
@@ -43,7 +46,7 @@ func dev(ctx context.Context, f devFlags) error {
 	defer folder.Close()
 	s := &devServer{repo: repo}
 	s.folder = folder
-	s.orbs = f.orbs
+	s.orbs, s.jobs = f.orbs, f.jobs
 	s.log = slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
 	defer s.close()
 	if err := s.open(ctx, f); err != nil {

@@ -24,6 +24,7 @@ import (
 	"github.com/rondo-ci/rondo/ci/web"
 	"github.com/rondo-ci/rondo/cmd/internal/datadir"
 	"github.com/rondo-ci/rondo/cmd/internal/engine"
+	"github.com/rondo-ci/rondo/cmd/internal/worker"
 	cluster "github.com/rondo-ci/rondo/scheduler/local"
 	"github.com/rondo-ci/rondo/storage"
 	"github.com/rondo-ci/rondo/storage/sqldb"
@@ -55,6 +56,8 @@ type installation struct {
 	storing     storageSettings // where files are
 	auditing    auditSettings   // where the book of who did what goes
 	rate        api.RateConfig
+	jobs        worker.Docker // the engine of jobs that name images
+	places      *worker.Worker
 	outputKey   []byte        // signs addresses of output
 	pushKey     string        // signs subscriptions to live events
 	compiling   chan struct{} // has a place for each that may run at once
@@ -123,11 +126,14 @@ func (in *installation) open(ctx context.Context) error {
 	if err := in.openChapters(ctx); err != nil {
 		return err
 	}
+	if err := in.openPlaces(ctx, self); err != nil {
+		return err
+	}
 	in.engine = engine.New(engine.Parts{
 		DB: in.db, Backlog: in.db.Backlog(), Logs: in.logs,
 		Files:    storage.NewFiles(bucket, storage.FilesConfig{Log: in.log}),
 		Compiler: ci.CompilerFunc(in.compile), Key: in.key,
-		Start: cluster.Exec([]string{self, "agent", "--door", "unix:" + in.agents.Addr().String(), "--dir", in.folder.Join("work")}, agentEnvironment()),
+		Start: cluster.Exec(append([]string{self, "agent", "--door", "unix:" + in.agents.Addr().String(), "--dir", in.folder.Join("work")}, in.jobs.Args()...), agentEnvironment()),
 	}, engine.Config{
 		Log:     in.log,
 		Server:  ci.Config{JobURL: in.jobURL, Secrets: in.safe.Resolve, Allow: in.safe.Allowed},
@@ -160,7 +166,7 @@ func listenUnix(path string) (net.Listener, error) {
 func (in *installation) sweep(task ci.TaskID, epoch int64) {
 	mark := host.Mark(task, epoch)
 	host.Sweep(func(m string) bool { return m == mark })
-	err := errors.Join(in.logs.End(context.Background(), task, epoch), cleanWorkDirs(in.folder.Join("work")))
+	err := errors.Join(in.logs.End(context.Background(), task, epoch), in.places.Ready(context.Background()), cleanWorkDirs(in.folder.Join("work")))
 	if err != nil {
 		in.log.Error("clean up after dead agent", "task", task, "lease", epoch, "err", err)
 	}

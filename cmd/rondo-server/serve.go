@@ -55,6 +55,8 @@ told stands in a file of settings:
 ` + storageHelp + `
   webhooks:
     allow: [10.0.0.0/8]              # private networks that webhooks may reach
+  executor: # jobs that name images run in containers; the server has to be root
+    docker: {host: "unix:///var/run/docker.sock", pull: always, deny: [10.0.0.0/8]}
 
   audit:                             # where who did what is sent, besides files/
     sinks:
@@ -127,6 +129,7 @@ func serveTeam(ctx context.Context, set settings, asJSON, bootstrap bool) error 
 	}
 	s.orbs, s.sealing, s.webhookNets, s.auditing = set.Orbs, set.Secrets, set.Webhooks.Allow, set.Audit
 	s.storing = set.Storage
+	s.jobs = set.Executor.docker()
 	defer func() {
 		if s.agentDoor != nil {
 			_ = s.agentDoor.Close()

@@ -43,6 +43,7 @@ type settings struct {
 	Storage  storageSettings  `yaml:"storage"`
 	Auth     *authSettings    `yaml:"auth"`
 	LDAP     *ldapSettings    `yaml:"ldap"`
+	Executor executorSettings `yaml:"executor"`
 }
 
 // githubSettings say how to reach GitHub, or a GitHub Enterprise of one's own.
@@ -235,6 +236,7 @@ func (s *settings) check() error {
 	add(s.Secrets.check())
 	add(s.Audit.check())
 	add(s.Storage.check())
+	add(s.Executor.check())
 	add(s.Auth.check())
 	return errors.Join(wrong...)
 }

@@ -14,8 +14,10 @@ import (
 
 	"github.com/rondo-ci/rondo/ci"
 	"github.com/rondo-ci/rondo/ci/agent"
+	"github.com/rondo-ci/rondo/ci/agent/host"
 	"github.com/rondo-ci/rondo/ci/api/door"
 	"github.com/rondo-ci/rondo/cmd/internal/engine"
+	"github.com/rondo-ci/rondo/cmd/internal/worker"
 	"github.com/rondo-ci/rondo/scheduler"
 	"github.com/rondo-ci/rondo/scheduler/local"
 	"github.com/rondo-ci/rondo/storage"
@@ -99,6 +101,12 @@ func newExecution(o *offline, vars []ci.Var) (*execution, error) {
 	}
 	key := make(door.Key, 32)
 	_, _ = rand.Read(key)
+	tool, _ := os.Executable()
+	places, err := newPlaces(filepath.Join(scratch, "work"), tool, o.flags.jobs)
+	if err != nil {
+		x.close()
+		return nil, err
+	}
 	plan := o.plan
 	x.engine = engine.New(engine.Parts{
 		DB: db, Backlog: db.Backlog(), Logs: storage.NewMemLogs(),
@@ -106,7 +114,7 @@ func newExecution(o *offline, vars []ci.Var) (*execution, error) {
 		Compiler: ci.CompilerFunc(func(context.Context, ci.Project, ci.Pipeline) (ci.Plan, error) {
 			return plan, nil // compiled before, to show mistakes with their lines
 		}),
-		Start: x.agents(), Key: key,
+		Start: x.agents(tool, places), Key: key,
 	}, engine.Config{
 		Server: ci.Config{Secrets: func(context.Context, ci.Need) ([]ci.Var, []ci.SSHKey, error) {
 			return vars, nil, nil
@@ -119,11 +127,24 @@ func newExecution(o *offline, vars []ci.Var) (*execution, error) {
 	return x, nil
 }
 
+// newPlaces returns where jobs run. That containers of a run that was killed
+// are left does not keep this one from running.
+func newPlaces(dir, tool string, jobs worker.Docker) (*worker.Worker, error) {
+	places, err := worker.New(host.New(host.Config{Dir: dir, Fill: agent.Fill(tool)}), jobs, dir, tool)
+	if err == nil {
+		err = places.Ready(context.Background())
+	}
+	if errors.Is(err, worker.ErrSweep) {
+		note("%v", err)
+		err = nil
+	}
+	return places, err
+}
+
 // agents are functions of this process, one agent for each task.
-func (x *execution) agents() local.Start {
-	tool, _ := os.Executable()
+func (x *execution) agents(tool string, places *worker.Worker) local.Start {
 	return local.Func(func(ctx context.Context, p scheduler.Placement) error {
-		a := agent.New(x.tap, x.tap, agent.Config{Dir: filepath.Join(x.scratch, "work"), Tool: tool})
+		a := agent.New(x.tap, x.tap, agent.Config{Executor: places, Tool: tool})
 		return a.Run(ctx, p.Task.ID, p.Epoch)
 	})
 }

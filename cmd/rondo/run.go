@@ -5,6 +5,7 @@ import (
 	"os"
 
 	"github.com/rondo-ci/rondo/cmd/internal/engine"
+	"github.com/rondo-ci/rondo/cmd/internal/worker"
 	"github.com/spf13/cobra"
 )
 
@@ -14,6 +15,7 @@ type runFlags struct {
 	config, orbs, artifacts    string
 	parameters, env, approve   []string
 	alone, json, verbose       bool
+	jobs                       worker.Docker
 }
 
 func runCommand() *cobra.Command {
@@ -26,8 +28,8 @@ with the engine of the Rondo server: the order of the graph, parallel nodes,
 matrices, caches, workspaces, artifacts and test results are as on the server.
 Changes that are not committed are included.
 
-Jobs run as processes of this machine in a folder of their own; images named in
-the configuration are not used. Caches are kept between runs. Nothing is sent
+Jobs run as processes of this machine in a folder of their own, and images named
+in the configuration are not used, unless --docker says so. Caches are kept between runs. Nothing is sent
 anywhere, unless a job does so itself.
 
 Exit codes: 0 success, 1 a job failed, 2 wrong usage or a mistake in the
@@ -57,6 +59,7 @@ configuration, 3 an approval job waits, 130 canceled with Ctrl-C or a signal.`,
 	flags.StringVarP(&f.config, "config", "c", "", "configuration file (default: "+engine.ConfigFile+" of the repository)")
 	flags.StringVar(&f.orbs, "orbs", "", "folder with the orbs that the configuration imports")
 	flags.StringVar(&f.artifacts, "artifacts", "", "folder that receives the artifacts (default: one in your cache folder)")
+	f.jobs.AddFlags(flags)
 	flags.BoolVar(&f.json, "json", false, "print JSON: a line for each event, piece of output, and at the end a summary")
 	flags.BoolVarP(&f.verbose, "verbose", "v", false, "print lines, with all output, on a terminal too")
 	return cmd
