@@ -37,6 +37,7 @@ type box struct {
 	mu         sync.Mutex
 	containers []string
 	closed     bool
+	kills      int // for want of memory, seen so far
 	entered    sync.WaitGroup
 }
 
@@ -136,27 +137,44 @@ func (b *box) why() string {
 }
 
 // starved reports whether the system has killed something in the primary
-// container because its memory was used up.
+// container, since it was asked last, because its memory was used up. The
+// container's own control group knows at once; when the container has ended
+// with it, the engine does.
 func (b *box) starved() bool {
 	if b.memory == 0 {
 		return false
 	}
+	kills, known := 0, false
+	_ = b.view.within(account{}, func() { kills, known = countKills() })
+	b.mu.Lock()
+	more := kills > b.kills
+	b.kills = max(kills, b.kills)
+	b.mu.Unlock()
+	if known {
+		return more
+	}
 	ctx, stop := context.WithTimeout(context.Background(), 5*time.Second)
 	defer stop()
-	// The engine hears of it a moment later than the step ends.
-	for pause := 10 * time.Millisecond; ; pause *= 2 {
-		r, err := b.executor.engine.ContainerInspect(ctx, b.id, client.ContainerInspectOptions{})
-		if err != nil || r.Container.State == nil {
-			return false
+	r, err := b.executor.engine.ContainerInspect(ctx, b.id, client.ContainerInspectOptions{})
+	return err == nil && r.Container.State != nil && r.Container.State.OOMKilled
+}
+
+// countKills reads how often the system has killed for want of memory, in the
+// files of either version of control groups. It is called within the place.
+func countKills() (int, bool) {
+	for _, file := range []string{"/sys/fs/cgroup/memory.events", "/sys/fs/cgroup/memory/memory.oom_control"} {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			continue
 		}
-		if r.Container.State.OOMKilled {
-			return true
+		for line := range strings.Lines(string(text)) {
+			if n, ok := strings.CutPrefix(line, "oom_kill "); ok {
+				kills, err := strconv.Atoi(strings.TrimSpace(n))
+				return kills, err == nil
+			}
 		}
-		if pause > 200*time.Millisecond {
-			return false
-		}
-		time.Sleep(pause)
 	}
+	return 0, false
 }
 
 // Kill implements [place.Place]. Services go on until the place is closed.

@@ -172,7 +172,7 @@ func (o *opening) primary(ctx context.Context) error {
 	}
 	id, err := o.start(ctx, o.name(), cfg, hc)
 	if err != nil {
-		return fmt.Errorf("start image %s: %w", o.work.Job.Executor.Images[0].Image, err)
+		return startError(o.work.Job.Executor.Images[0].Image, err)
 	}
 	o.id = id
 	state, err := e.engine.ContainerInspect(ctx, id, client.ContainerInspectOptions{})
@@ -194,6 +194,17 @@ func (o *opening) primary(ctx context.Context) error {
 		return fmt.Errorf("meet the container's first process: %w", err)
 	}
 	return nil
+}
+
+// startError tells an image that cannot be started from an engine that cannot
+// start anything.
+func startError(image string, err error) error {
+	for _, mark := range []string{"setup user", "exec format error", "no matching manifest"} {
+		if strings.Contains(err.Error(), mark) {
+			return invalid("start image %s: %v", image, err)
+		}
+	}
+	return fmt.Errorf("start image %s: %w", image, err)
 }
 
 // startTime is how long the container's first process may take to call.
