@@ -40,7 +40,8 @@ func Main(socket string, stderr io.Writer) int {
 	w := &inside{conn: c, ids: map[int]uint64{}, pids: map[uint64]int{}}
 	children := make(chan os.Signal, 1)
 	signal.Notify(children, syscall.SIGCHLD)
-	signal.Ignore(syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP, syscall.SIGPIPE)
+	// Not Ignore: what it starts would ignore them too.
+	signal.Notify(make(chan os.Signal, 1), syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP, syscall.SIGPIPE)
 	go func() {
 		for range children {
 			w.reap()
