@@ -284,7 +284,7 @@ func (o *opening) look() error {
 	shell := []string{"/bin/sh", "-eo", "pipefail", "-c"}
 	var err error
 	gone := o.view.within(account{}, func() {
-		if o.as, err = lookUp(user); err != nil {
+		if o.as, err = lookUp("/etc", user); err != nil {
 			return
 		}
 		if _, none := os.Stat("/bin/bash"); none == nil {

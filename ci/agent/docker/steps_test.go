@@ -43,6 +43,7 @@ func TestRunSteps(t *testing.T) {
 		{"absolute directory", ci.StepSpec{Kind: ci.StepRun, Command: "pwd", WorkingDirectory: "/srv/x"}, "/srv/x\n", ci.Success, ""},
 		{"own session", agenttest.Run(`test $(ps -o pid,sid | grep "^ *$$ " | sed 's/.* //') = $$ && echo leader || echo led`), "", ci.Success, ""},
 		{"tool", agenttest.Run("echo 'x $IMAGE_VAR' | circleci env subst; circleci-agent version"), "x image\nrondo agent tool\n", ci.Success, ""},
+		{"no signal is blocked", agenttest.Run("grep SigBlk /proc/self/status"), "SigBlk:\t0000000000000000\n", ci.Success, ""},
 		{"silent", ci.StepSpec{Kind: ci.StepRun, Command: "sleep 60", NoOutputTimeout: 300 * time.Millisecond}, "", ci.TimedOut, "Too long with no output"},
 		{"environment", ci.StepSpec{Kind: ci.StepRun, Command: "echo $A $CIRCLE_JOB", Environment: []ci.Var{{Name: "A", Value: "b"}}}, "b build\n", ci.Success, ""},
 	}

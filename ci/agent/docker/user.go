@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"os"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -22,9 +23,9 @@ type account struct {
 // maxUsers bounds how much of /etc/passwd and /etc/group is read.
 const maxUsers = 4 << 20
 
-// lookUp finds a user in the files of an image, as engines do: a name or
+// lookUp finds a user in the files of an image's /etc, as engines do: a name or
 // number, and after a colon a group. "" is root. It is called within the place.
-func lookUp(user string) (account, error) {
+func lookUp(etc, user string) (account, error) {
 	name, group, hasGroup := strings.Cut(user, ":")
 	if name == "" {
 		name = "0"
@@ -35,7 +36,7 @@ func lookUp(user string) (account, error) {
 		a.uid, known = uint32(number), true
 	}
 	login := name
-	err = fields("/etc/passwd", 6, func(f []string) bool {
+	err = fields(filepath.Join(etc, "passwd"), 6, func(f []string) bool {
 		uid, errUID := strconv.ParseUint(f[2], 10, 31)
 		gid, errGID := strconv.ParseUint(f[3], 10, 31)
 		if errUID != nil || errGID != nil || f[0] != name && !(known && uint32(uid) == a.uid) {
@@ -57,7 +58,7 @@ func lookUp(user string) (account, error) {
 	if number, err := strconv.ParseUint(group, 10, 31); hasGroup && err == nil {
 		a.gid, found = uint32(number), true
 	}
-	err = fields("/etc/group", 4, func(f []string) bool {
+	err = fields(filepath.Join(etc, "group"), 4, func(f []string) bool {
 		gid, err := strconv.ParseUint(f[2], 10, 31)
 		switch {
 		case err != nil:
