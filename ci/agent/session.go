@@ -134,7 +134,7 @@ func (s *session) inPlace(ctx context.Context, p place.Place) {
 // open makes the place and tells about it in the first step.
 func (s *session) open(ctx context.Context) (place.Place, bool) {
 	st := s.beginQuietly(ci.StepEnvironment, "Spin up environment")
-	p, err := s.agent.cfg.Executor.Open(s.lease.ctx, s.work, st.out)
+	p, err := s.agent.cfg.Executor.Open(ctx, s.work, st.out)
 	if err == nil {
 		s.place, s.layout = p, p.Layout()
 		if err = s.prepare(); err != nil {
@@ -145,6 +145,9 @@ func (s *session) open(ctx context.Context) (place.Place, bool) {
 		r := result{status: ci.InfraFailed, reason: "cannot set up the job's environment: " + err.Error()}
 		if errors.Is(err, ci.ErrInvalid) {
 			r = result{status: ci.Failed, reason: withoutSentinel(err)}
+		}
+		if ctx.Err() != nil { // a pull may take long, and nobody waits for it any more
+			r = ended(context.Cause(ctx), s.agent.cfg.MaxTime)
 		}
 		fmt.Fprintln(st.out, r.reason)
 		st.end(r)

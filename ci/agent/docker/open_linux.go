@@ -89,6 +89,8 @@ func (o *opening) open(ctx context.Context) error {
 	if err := o.folder(); err != nil {
 		return err
 	}
+	ctx, stop := context.WithTimeoutCause(ctx, startTime, fmt.Errorf("docker engine %s: no answer for %v", o.executor.cfg.Host, startTime))
+	defer stop()
 	if err := o.primary(ctx); err != nil {
 		return err
 	}
@@ -207,8 +209,9 @@ func startError(image string, err error) error {
 	return fmt.Errorf("start image %s: %w", image, err)
 }
 
-// startTime is how long the container's first process may take to call.
-const startTime = 30 * time.Second
+// startTime is how long an engine may take to start what a task needs, once
+// the images are there, and then the container's first process to call.
+const startTime = 2 * time.Minute
 
 // hostConfig is what all containers of the task have in common. It names what
 // jobs get; nothing of a job's configuration is passed through.
@@ -301,6 +304,34 @@ func (o *opening) look() error {
 		Home: o.as.home, Scratch: innerTask, Private: o.private, Tool: innerTool, Shell: shell,
 		Apart: true, Notes: o.notes(),
 	}
+	o.environ(env)
+	return o.home()
+}
+
+// home makes the home directory and the default working directory, as the
+// images of CircleCI have them, where the user of an image cannot.
+func (o *opening) home() error {
+	var err error
+	gone := o.view.within(account{}, func() {
+		for _, dir := range []string{o.layout.Home, filepath.Join(o.layout.Home, "project")} {
+			if _, none := os.Stat(dir); none == nil {
+				continue
+			}
+			if err = os.MkdirAll(dir, 0o755); err == nil {
+				err = os.Lchown(dir, int(o.as.uid), int(o.as.gid))
+			}
+			if err != nil {
+				err = invalid("home directory of the image's user: %v", err)
+				return
+			}
+		}
+	})
+	return errors.Join(gone, err)
+}
+
+// environ lays out what every step starts with: what the image says, and what
+// it has to say and does not.
+func (o *opening) environ(env []string) {
 	set := map[string]string{}
 	for _, kv := range env {
 		if name, value, ok := strings.Cut(kv, "="); ok {
@@ -318,7 +349,6 @@ func (o *opening) look() error {
 		o.layout.Environ = append(o.layout.Environ, name+"="+value)
 	}
 	slices.Sort(o.layout.Environ)
-	return nil
 }
 
 // notes says what the job runs in.

@@ -96,6 +96,11 @@ func TestUserOfTheImage(t *testing.T) {
 	require.True(t, ok)
 	require.Equal(t, "x\n", string(text))
 
+	w = work(ci.Image{Image: "rondo-box:user", User: "4242"}, agenttest.Run("pwd; touch here; id -u"))
+	r, out = run(t, e, w)
+	require.Equal(t, ci.Success, r.Status, "%s\n%s", r.Reason, out)
+	require.Contains(t, out, "/project\n4242\n")
+
 	w = work(ci.Image{Image: "rondo-box:user", User: "nobody-there"}, agenttest.Run("true"))
 	r, _ = run(t, e, w)
 	require.Equal(t, ci.Failed, r.Status)
