@@ -22,11 +22,14 @@ import (
 var shared struct {
 	sync.Once
 	engine *dockertest.Engine
+	tools  string // folder
 	err    error
 }
 
 func TestMain(m *testing.M) {
+	shared.tools, _ = os.MkdirTemp("", "rondo-tool-")
 	code := m.Run()
+	_ = os.RemoveAll(shared.tools)
 	if shared.engine != nil {
 		shared.engine.Stop()
 	}
@@ -50,7 +53,7 @@ func engine(t testing.TB) *dockertest.Engine {
 
 func executor(t testing.TB, change func(*docker.Config)) *docker.Executor {
 	t.Helper()
-	cfg := docker.Config{Host: engine(t).Host, Dir: t.TempDir(), Tool: dockertest.Tool(t)}
+	cfg := docker.Config{Host: engine(t).Host, Dir: t.TempDir(), Tool: dockertest.Tool(t, shared.tools)}
 	if change != nil {
 		change(&cfg)
 	}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/moby/moby/client"
 	"github.com/rondo-ci/rondo/ci"
+	"github.com/rondo-ci/rondo/ci/agent"
 	"github.com/rondo-ci/rondo/ci/agent/agenttest"
 	"github.com/rondo-ci/rondo/ci/agent/docker"
 	"github.com/rondo-ci/rondo/ci/agent/docker/dockertest"
@@ -90,8 +91,30 @@ func TestAWSAuth(t *testing.T) {
 	require.Equal(t, ci.Success, r.Status, out)
 }
 
+// A cancel does not wait for a registry that does not answer.
+func TestCancelDuringPull(t *testing.T) {
+	l, err := engine(t).Listen()
+	require.NoError(t, err)
+	defer l.Close()
+	e := executor(t, nil)
+	s := &agenttest.Server{}
+	w := work(ci.Image{Image: l.Addr().String() + "/box:1"}, agenttest.Run("true"))
+	s.Add(w)
+	a := agent.New(s, s, agent.Config{Executor: e})
+	done := make(chan error, 1)
+	go func() { done <- a.Run(t.Context(), w.Lease.Task, 1) }()
+	caller, err := l.Accept()
+	require.NoError(t, err)
+	defer caller.Close()
+	a.Cancel("enough")
+	require.NoError(t, <-done)
+	r, _ := s.Report(w.Lease.Task)
+	require.Equal(t, ci.Canceled, r.Status, r.Reason)
+	nothingLeft(t)
+}
+
 func TestEngineThatIsAwayIsNotTheJobsFault(t *testing.T) {
-	e, err := docker.New(docker.Config{Host: "unix:///no/such/socket", Dir: t.TempDir(), Tool: dockertest.Tool(t)})
+	e, err := docker.New(docker.Config{Host: "unix:///no/such/socket", Dir: t.TempDir(), Tool: dockertest.Tool(t, shared.tools)})
 	require.NoError(t, err)
 	r, _ := run(t, e, work(box, agenttest.Run("true")))
 	require.Equal(t, ci.InfraFailed, r.Status)

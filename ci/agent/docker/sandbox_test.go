@@ -243,7 +243,7 @@ func TestSweepAfterKill(t *testing.T) {
 	alive, err := e.Open(t.Context(), work(box), io.Discard)
 	require.NoError(t, err)
 	cmd := exec.Command(os.Args[0], "-test.run=^TestAgentThatIsKilled$")
-	cmd.Env = append(os.Environ(), "RONDO_TEST_ENGINE="+engine(t).Host, "RONDO_TEST_DIR="+t.TempDir(), "RONDO_TEST_TOOL="+dockertest.Tool(t))
+	cmd.Env = append(os.Environ(), "RONDO_TEST_ENGINE="+engine(t).Host, "RONDO_TEST_DIR="+t.TempDir(), "RONDO_TEST_TOOL="+dockertest.Tool(t, shared.tools))
 	out, err := cmd.StdoutPipe()
 	require.NoError(t, err)
 	require.NoError(t, cmd.Start())

@@ -53,7 +53,7 @@ func Open() (*Engine, error) {
 	if os.Geteuid() != 0 {
 		return nil, fmt.Errorf("not root")
 	}
-	for _, program := range []string{"dockerd", "iptables"} {
+	for _, program := range []string{"dockerd", "docker", "iptables", "ip", "busybox"} {
 		if _, err := exec.LookPath(program); err != nil {
 			return nil, err
 		}
@@ -165,11 +165,14 @@ func (e *Engine) removeAll() {
 	_, _ = e.Client.NetworkPrune(ctx, client.NetworkPruneOptions{})
 }
 
-// Tool builds a static executable that is nothing but the agent's tool, and
-// returns its path.
-func Tool(t testing.TB) string {
+// Tool builds a static executable that is nothing but the agent's tool in the
+// folder, unless it is there, and returns its path.
+func Tool(t testing.TB, dir string) string {
 	t.Helper()
-	path := filepath.Join(t.TempDir(), "circleci")
+	path := filepath.Join(dir, "circleci")
+	if _, err := os.Stat(path); err == nil {
+		return path
+	}
 	cmd := exec.Command("go", "build", "-o", path, "github.com/rondo-ci/rondo/ci/agent/docker/dockertest/tool")
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 	out, err := cmd.CombinedOutput()
