@@ -6,6 +6,7 @@ import (
 	"context"
 	"encoding/json"
 	"io"
+	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -95,13 +96,13 @@ func sh(t testing.TB, p place.Place, command string) string {
 
 // A137, A136, A139: what a job in a container must not reach or be.
 func TestSEC03_JobsReachNeitherMetadataNorEngineNorAgent(t *testing.T) {
-	e := executor(t, nil)
+	e := executor(t, func(c *docker.Config) { c.Deny = []netip.Prefix{netip.MustParsePrefix("10.99.0.0/16")} })
 	w := work(box)
 	w.Environment = []ci.Var{{Name: "TOKEN", Value: "c4nary-value-of-a-context", Secret: true}}
 	p, err := e.Open(t.Context(), w, io.Discard)
 	require.NoError(t, err)
 	defer p.Close()
-	for _, address := range []string{"169.254.169.254", "169.254.170.2"} {
+	for _, address := range []string{"169.254.169.254", "169.254.170.2", "10.99.3.4"} {
 		require.Contains(t, sh(t, p, "nc -w 2 "+address+" 80 2>&1 || echo refused"), "refused")
 		require.Contains(t, sh(t, p, "ip route get "+address+" 2>&1"), "No route to host")
 	}
