@@ -109,6 +109,9 @@ func (s *session) builtin() []ci.Var {
 	set("CIRCLE_WORKING_DIRECTORY", cmp.Or(w.Job.WorkingDirectory, defaultDir))
 	set("CIRCLE_SHELL_ENV", s.bashEnv())
 	set("BASH_ENV", s.bashEnv())
+	if w.Task.Pipeline != "" { // what steps trace belongs to the trace of the pipeline
+		set("TRACEPARENT", w.Task.TraceParent())
+	}
 	set("CIRCLE_INTERNAL_SCRATCH", s.layout.Scratch)
 	set(tool.TaskData, s.taskData())
 	if s.work.Task.ID != "" {

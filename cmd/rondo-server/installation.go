@@ -53,8 +53,10 @@ type installation struct {
 	// networks webhooks may reach.
 	sealing     secretsSettings
 	webhookNets []netip.Prefix
-	storing     storageSettings // where files are
-	auditing    auditSettings   // where the book of who did what goes
+	storing     storageSettings  // where files are
+	auditing    auditSettings    // where the book of who did what goes
+	metering    *metricsSettings // where figures go; nil counts nothing
+	figures     *figures
 	rate        api.RateConfig
 	jobs        worker.Docker // the engine of jobs that name images
 	places      *worker.Worker
@@ -140,6 +142,11 @@ func (in *installation) open(ctx context.Context) error {
 		Cluster: cluster.Config{Dir: in.folder.Join("agents"), Sweep: in.sweep},
 	})
 	in.openDesk()
+	if in.metering != nil {
+		if err := in.openMetrics(ctx, *in.metering); err != nil {
+			return err
+		}
+	}
 	in.startChapters()
 	return in.startAudit()
 }
@@ -209,6 +216,9 @@ func (in *installation) handler() http.Handler {
 	mux.Handle("GET /app/", in.live)
 	mux.Handle("POST /pusher/auth", in.live)
 	mux.Handle("/api/v3/", runner.New(in.db, in.compiler.registry, runner.Config{Log: in.log, Auth: in.whoAPI, Orgs: in.orgs, MayOrg: in.mayOrg}))
+	if in.figures != nil {
+		mux.HandleFunc("GET /metrics", in.metricsPage)
+	}
 	for pattern, h := range in.doors {
 		mux.Handle(pattern, h)
 	}
@@ -217,7 +227,7 @@ func (in *installation) handler() http.Handler {
 	} else {
 		mux.Handle("/", in.pages())
 	}
-	return in.known(mux)
+	return in.known(in.counted(mux))
 }
 
 // whoAPI says who sends a token: the owner, by the token of the installation

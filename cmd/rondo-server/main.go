@@ -28,7 +28,11 @@ func main() {
 
 // run is main with an exit code: 0 is a clean stop, 1 a failure, 2 wrong usage.
 func run(args []string) int {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
+	ends := []os.Signal{os.Interrupt, syscall.SIGTERM, syscall.SIGHUP}
+	if len(args) > 0 && args[0] == "serve" { // a daemon has no terminal; there SIGHUP reads settings again
+		ends = ends[:2]
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), ends...)
 	defer stop()
 	understood := false
 	root := &cobra.Command{
@@ -50,7 +54,7 @@ see rondo-server serve --help.`,
 		PersistentPreRun: func(*cobra.Command, []string) { understood = true },
 	}
 	root.SetArgs(args)
-	root.AddCommand(devCommand(), serveCommand(), secretsCommand(), auditCommand(), ldapCommand(), agentCommand())
+	root.AddCommand(devCommand(), serveCommand(), secretsCommand(), auditCommand(), metricsCommand(), ldapCommand(), agentCommand())
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return usageError{fmt.Errorf("%w\nSee '%s --help'", err, cmd.CommandPath())}
 	})

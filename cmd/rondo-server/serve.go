@@ -63,6 +63,7 @@ told stands in a file of settings:
       - {name: siem, syslog: "logs.example.com:6514", ca: /etc/rondo/ca.pem}
       - {name: hook, webhook: "https://hooks.example.com", secret: "env:AUDIT_SECRET"}
       - {name: copy, folder: /mnt/audit}
+` + metricsHelp + `
   auth:                              # who may log in; without, the token is the key
     local: true                      # administrators with passwords of this server
     first_admin: link                # printed at the start; or login: who comes first
@@ -127,6 +128,7 @@ func serveTeam(ctx context.Context, set settings, asJSON, bootstrap bool) error 
 	if set.GitHub != nil {
 		s.githubHost = set.GitHub.Host
 	}
+	s.metering = &set.Metrics
 	s.orbs, s.sealing, s.webhookNets, s.auditing = set.Orbs, set.Secrets, set.Webhooks.Allow, set.Audit
 	s.storing = set.Storage
 	s.jobs = set.Executor.docker()
@@ -155,6 +157,9 @@ func serveTeam(ctx context.Context, set settings, asJSON, bootstrap bool) error 
 	s.parts = append(s.parts, func(ctx context.Context) error {
 		return serve(ctx, s.agentDoor, door.Handler(s.engine.Door, s.key.Valid))
 	})
+	if set.file != "" {
+		s.parts = append(s.parts, func(ctx context.Context) error { return s.figures.reload(ctx, set.reread, s.reloaded) })
+	}
 	return s.run(ctx, s.watch, func() {
 		s.log.Info("stopping: jobs that run are stopped and run again after the next start")
 	})

@@ -40,9 +40,13 @@ type settings struct {
 	Secrets  secretsSettings  `yaml:"secrets"`
 	Webhooks webhooksSettings `yaml:"webhooks"`
 	Audit    auditSettings    `yaml:"audit"`
+	Metrics  metricsSettings  `yaml:"metrics"`
 	Storage  storageSettings  `yaml:"storage"`
 	Auth     *authSettings    `yaml:"auth"`
 	LDAP     *ldapSettings    `yaml:"ldap"`
+
+	// file is where they stand, to read a part again.
+	file     string
 	Executor executorSettings `yaml:"executor"`
 }
 
@@ -173,6 +177,7 @@ func loadSettings(path string) (settings, error) {
 	if err != nil {
 		return settings{}, fmt.Errorf("%s: %w", path, err)
 	}
+	s.file = path
 	return s, nil
 }
 
@@ -235,6 +240,7 @@ func (s *settings) check() error {
 	}
 	add(s.Secrets.check())
 	add(s.Audit.check())
+	add(s.Metrics.check())
 	add(s.Storage.check())
 	add(s.Executor.check())
 	add(s.Auth.check())

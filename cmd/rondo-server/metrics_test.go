@@ -1,0 +1,122 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/rondo-ci/rondo/ci"
+	"github.com/rondo-ci/rondo/metrics/metricstest"
+	"github.com/rondo-ci/rondo/metrics/prometheus"
+	"github.com/stretchr/testify/require"
+)
+
+const datadogKey = "0123456789abcdef0123456789abcdef"
+
+// freeUDP returns a free UDP port of this machine.
+func freeUDP(t *testing.T) string {
+	c, err := net.ListenPacket("udp", "127.0.0.1:0")
+	require.NoError(t, err)
+	defer c.Close()
+	return c.LocalAddr().String()
+}
+
+// A server with figures: its own page, what others send by StatsD, a cloud, and
+// another cloud after SIGHUP, without a restart.
+func TestMET12_ServeWithMetrics(t *testing.T) {
+	one, two := metricstest.NewDataDog(datadogKey), metricstest.NewDataDog(datadogKey)
+	defer one.Close()
+	defer two.Close()
+	r := newRepo(t, hello)
+	udp := freeUDP(t)
+	more := func(url string) string {
+		return fmt.Sprintf("folders: [%s]\nmetrics:\n  interval: 1s\n  tags: {Env: production}\n  statsd: {listen: \"%s\"}\n  datadog: {api_key: \"env:DD_KEY\", url: \"%s\"}\n", r.dir, udp, url)
+	}
+	t.Setenv("DD_KEY", datadogKey)
+	s, data := team(t, more(one.URL))
+	s.waitEnd(ci.WorkflowEnded, "main")
+	out, err := net.Dial("udp", udp)
+	require.NoError(t, err)
+	defer out.Close()
+	_, err = out.Write([]byte("db.connections:17|g|#db:main\nnot a message"))
+	require.NoError(t, err)
+
+	page := func() string {
+		reply, err := http.Get(s.URL + "/metrics")
+		require.NoError(t, err)
+		defer reply.Body.Close()
+		text, err := io.ReadAll(reply.Body)
+		require.NoError(t, err)
+		return string(text)
+	}
+	s.eventually("figures", func() bool {
+		text := page()
+		for _, want := range []string{
+			"circle_nomad_server_agent_poll_failure{Env=\"production\"} 0", "circle_nomad_server_agent_jobs_complete{Env=\"production\"} 1", "circle_nomad_server_agent_jobs_dead{Env=\"production\"} 1",
+			"jobs_ended_total{Env=\"production\",status=\"success\"} 1", "queue_wait_seconds_count{", "db_connections{Env=\"production\",db=\"main\"} 17",
+			"statsd_malformed_total{Env=\"production\"} 1", "capacity_nodes{Env=\"production\",state=\"ready\"} 1", "http_request_seconds_count{",
+		} {
+			if !strings.Contains(text, want) {
+				return false
+			}
+		}
+		return true
+	})
+	has := func(d *metricstest.DataDog, name string) bool {
+		for _, x := range d.Series() {
+			if x.Metric == name && strings.Join(x.Tags, ",") != "" && strings.Contains(strings.Join(x.Tags, ","), "Env:production") {
+				return true
+			}
+		}
+		return false
+	}
+	s.eventually("DataDog has the five", func() bool { return has(one, "circle.nomad.server_agent.jobs.pending") })
+	require.False(t, has(two, "circle.nomad.server_agent.jobs.pending"))
+
+	file := filepath.Join(filepath.Dir(data), "rondo.yml")
+	text, err := os.ReadFile(file)
+	require.NoError(t, err)
+	require.NoError(t, os.WriteFile(file, []byte(string(text)+"  nonsense: 1\n"), 0o600))
+	require.NoError(t, s.cmd.Process.Signal(syscall.SIGHUP))
+	s.eventually("bad settings are said", func() bool { return strings.Contains(s.errors(), "the ones before stay") })
+	require.NoError(t, os.WriteFile(file, []byte(strings.ReplaceAll(string(text), one.URL, two.URL)), 0o600))
+	require.NoError(t, s.cmd.Process.Signal(syscall.SIGHUP))
+	s.eventually("the other one has them now", func() bool { return has(two, "circle.nomad.server_agent.jobs.pending") })
+	require.NotContains(t, s.errors(), datadogKey)
+	require.Equal(t, 0, s.stop(), s.errors())
+}
+
+// Each field says what is wrong with it.
+func TestMET09_Settings(t *testing.T) {
+	for text, want := range map[string]string{
+		"metrics: {cloudwatch: {auth: keys, region: us-west-2, namespace: x}}":                                          "metrics.cloudwatch.access_key is missing",
+		"metrics: {cloudwatch: {auth: keys, access_key: AKIA, secret_key: \"env:S\", region: us-west-2, namespace: x}}": "metrics.cloudwatch.access_key: write env:NAME",
+		"metrics: {cloudwatch: {namespace: AWS/x}}":                                                                     "metrics.cloudwatch.namespace must not begin with AWS/",
+		"metrics: {cloudwatch: {namespace: x, region: here}}":                                                           "metrics.cloudwatch.region",
+		"metrics: {datadog: {site: datadoghq.eu}}":                                                                      "metrics.datadog.api_key is missing",
+		"metrics: {statsd: {}}":                                             "metrics.statsd.listen is missing",
+		"metrics: {traces: {endpoint: collector}}":                          "metrics.traces.endpoint",
+		"metrics: {traces: {endpoint: \"http://c:4318\", headers: {k: v}}}": "metrics.traces.headers.k: write env:NAME",
+		"metrics: {interval: 1ms}":                                          "metrics.interval: at least 1s",
+		"metrics: {influx: {}}":                                             "influx is not known",
+	} {
+		_, err := parseSettings([]byte("url: http://x\ndata: d\n" + text + "\n"))
+		require.ErrorContains(t, err, want, text)
+	}
+}
+
+// The files that are shipped are those that the catalogue makes. To make them
+// anew: go run ./cmd/rondo-server metrics catalogue > docs/metrics/README.md
+func TestMET_ShippedFiles(t *testing.T) {
+	for name, want := range map[string]string{"README.md": prometheus.Markdown(), "grafana.json": prometheus.Dashboard(), "alerts.yml": prometheus.Alerts()} {
+		text, err := os.ReadFile("../../docs/metrics/" + name)
+		require.NoError(t, err)
+		require.Equal(t, want, string(text), name)
+	}
+}
