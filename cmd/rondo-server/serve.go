@@ -20,13 +20,8 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-func serveCommand() *cobra.Command {
-	var file string
-	var check, online, asJSON, bootstrap bool
-	cmd := &cobra.Command{
-		Use:   "serve",
-		Short: "Run the server of a team, for many repositories",
-		Long: `Serve runs the server that a team's code host and browsers talk to. What it is
+// serveHelp teaches the file of settings, each chapter in its own words.
+const serveHelp = `Serve runs the server that a team's code host and browsers talk to. What it is
 told stands in a file of settings:
 
   url: https://ci.example.com        # how people and the code host reach it
@@ -79,7 +74,15 @@ Secrets never stand in the file: env:NAME reads the environment, file:PATH a
 file. The token for API and pages is in the file token of the data folder.
 
 SIGTERM stops the server in order: jobs that run are stopped, and run again
-after the next start.`,
+after the next start.`
+
+func serveCommand() *cobra.Command {
+	var file string
+	var check, online, asJSON, bootstrap bool
+	cmd := &cobra.Command{
+		Use:   "serve",
+		Short: "Run the server of a team, for many repositories",
+		Long:  serveHelp,
 		Example: `  rondo-server serve --config /etc/rondo/rondo.yml
   rondo-server serve --config rondo.yml --check`,
 		Args: cobra.NoArgs,
