@@ -84,10 +84,10 @@ func (f *auditFlags) open(ctx context.Context) (files audit.Bucket, book *audit.
 	}
 	files = bucket.New(b)
 	done = func() { _ = b.Close() }
-	if f.data == "" {
-		return files, nil, done, nil
+	if _, err := os.Stat(filepath.Join(f.data, databaseFile)); f.data == "" || err != nil {
+		return files, nil, done, nil // or the database is a Postgres: what is in the files is read
 	}
-	db, err := sqldb.Open(ctx, filepath.Join(f.data, "rondo.db"), sqldb.Config{})
+	db, err := sqldb.Open(ctx, filepath.Join(f.data, databaseFile), sqldb.Config{})
 	if err != nil {
 		done()
 		return nil, nil, nil, err

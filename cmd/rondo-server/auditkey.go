@@ -101,7 +101,10 @@ func (f *auditFlags) rotate(ctx context.Context) (audit.Key, error) {
 	if err != nil {
 		return "", err
 	}
-	db, err := sqldb.Open(ctx, folder.Join("rondo.db"), sqldb.Config{})
+	if _, err := os.Stat(folder.Join(databaseFile)); err != nil {
+		return "", fmt.Errorf("the book's database is not in %s, and a Postgres is not read here yet: %w", folder.Path, err)
+	}
+	db, err := sqldb.Open(ctx, folder.Join(databaseFile), sqldb.Config{})
 	if err != nil {
 		return "", err
 	}

@@ -37,7 +37,7 @@ func (s executorSettings) check() error {
 // agents of an earlier server have left in it. The agents have places of their
 // own; this process needs one only to clean up after them.
 func (in *installation) openPlaces(ctx context.Context, self string) (err error) {
-	if in.places, err = worker.New(host.New(host.Config{}), in.jobs, in.folder.Join("work"), self); err != nil {
+	if in.places, err = worker.New(host.New(host.Config{}), in.jobs, in.local.Join("work"), self); err != nil {
 		return err
 	}
 	err = in.places.Ready(ctx)

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -24,6 +25,7 @@ import (
 	"github.com/rondo-ci/rondo/ci/web"
 	"github.com/rondo-ci/rondo/cmd/internal/datadir"
 	"github.com/rondo-ci/rondo/cmd/internal/engine"
+	"github.com/rondo-ci/rondo/cmd/internal/relay"
 	"github.com/rondo-ci/rondo/cmd/internal/worker"
 	cluster "github.com/rondo-ci/rondo/scheduler/local"
 	"github.com/rondo-ci/rondo/storage"
@@ -40,10 +42,19 @@ const stopTime = 20 * time.Second
 type installation struct {
 	log    *slog.Logger
 	folder *datadir.Folder
-	code   code
-	page   net.Listener
-	url    string // of the page, without a slash at the end
-	access access
+	// local is the folder of what belongs to this machine: its agents, and
+	// their door. It is folder, unless several servers share that.
+	local *datadir.Folder
+	// duty is nil where this is the only server.
+	duty   *duty
+	resign func() // ends this server's term; nil where it has none
+	// database is the address of a Postgres, "" for SQLite in the folder.
+	database string
+	several  bool // other servers may use the database too
+	code     code
+	page     net.Listener
+	url      string // of the page, without a slash at the end
+	access   access
 	// auth says how people log in, nil that the token is the one key.
 	auth       *authSettings
 	githubHost string
@@ -97,24 +108,17 @@ func (in *installation) open(ctx context.Context) error {
 	if in.pushKey, err = in.folder.Secret("push.key", ""); err != nil {
 		return err
 	}
-	socket, err := in.folder.Socket("agents.sock")
-	if err != nil {
-		return err
-	}
-	if in.agents, err = listenUnix(socket); err != nil {
-		return err
-	}
-	if in.db, err = sqldb.Open(ctx, in.folder.Join("rondo.db"), sqldb.Config{Log: in.log}); err != nil {
+	if err := in.openLocal(ctx); err != nil {
 		return err
 	}
 	bucket, err := in.openFiles(ctx)
 	if err != nil {
 		return err
 	}
-	if in.logs, err = storage.OpenLogs(in.folder.Join("logs"), storage.LogsConfig{Bucket: bucket, Log: in.log}); err != nil {
+	if in.logs, err = storage.OpenLogs(in.folder.Join(in.duty.logs()), storage.LogsConfig{Bucket: bucket, Log: in.log}); err != nil {
 		return err
 	}
-	if err := cleanWorkDirs(in.folder.Join("work")); err != nil {
+	if err := cleanWorkDirs(in.local.Join("work")); err != nil {
 		in.log.Warn("files of earlier jobs are left", "err", err)
 	}
 	self, err := os.Executable()
@@ -135,11 +139,11 @@ func (in *installation) open(ctx context.Context) error {
 		DB: in.db, Backlog: in.db.Backlog(), Logs: in.logs,
 		Files:    storage.NewFiles(bucket, storage.FilesConfig{Log: in.log}),
 		Compiler: ci.CompilerFunc(in.compile), Key: in.key,
-		Start: cluster.Exec(append([]string{self, "agent", "--door", "unix:" + in.agents.Addr().String(), "--dir", in.folder.Join("work")}, in.jobs.Args()...), agentEnvironment()),
+		Start: cluster.Exec(append([]string{self, "agent", "--door", "unix:" + in.agents.Addr().String(), "--dir", in.local.Join("work")}, in.jobs.Args()...), agentEnvironment()),
 	}, engine.Config{
 		Log:     in.log,
 		Server:  ci.Config{JobURL: in.jobURL, Secrets: in.safe.Resolve, Allow: in.safe.Allowed},
-		Cluster: cluster.Config{Dir: in.folder.Join("agents"), Sweep: in.sweep},
+		Cluster: cluster.Config{Dir: in.local.Join("agents"), Sweep: in.sweep},
 	})
 	in.openDesk()
 	if in.metering != nil {
@@ -149,6 +153,41 @@ func (in *installation) open(ctx context.Context) error {
 	}
 	in.startChapters()
 	return in.startAudit()
+}
+
+// openLocal opens what a server needs before it knows whether it conducts: the
+// door of this machine's agents and the database.
+func (in *installation) openLocal(ctx context.Context) error {
+	if in.local == nil {
+		in.local = in.folder
+	}
+	if in.agents == nil {
+		socket, err := in.local.Socket("agents.sock")
+		if err != nil {
+			return err
+		}
+		if in.agents, err = listenUnix(socket); err != nil {
+			return err
+		}
+	}
+	if in.db != nil {
+		return nil
+	}
+	var err error
+	in.db, err = sqldb.Open(ctx, cmp.Or(in.database, in.folder.Join(databaseFile)), sqldb.Config{Log: in.log})
+	if err == nil && in.database != "" && !in.several {
+		err = in.alone(ctx)
+	}
+	return err
+}
+
+// answer serves what comes to a listener: by itself, or where there are
+// several servers by way of the relay, whose lines are open already.
+func (in *installation) answer(ctx context.Context, l net.Listener, line string, h http.Handler) error {
+	if in.duty != nil {
+		return in.duty.answer(ctx, line, h)
+	}
+	return serve(ctx, l, h)
 }
 
 // listenUnix opens a socket for agents that only this user may use. What an
@@ -173,7 +212,7 @@ func listenUnix(path string) (net.Listener, error) {
 func (in *installation) sweep(task ci.TaskID, epoch int64) {
 	mark := host.Mark(task, epoch)
 	host.Sweep(func(m string) bool { return m == mark })
-	err := errors.Join(in.logs.End(context.Background(), task, epoch), in.places.Ready(context.Background()), cleanWorkDirs(in.folder.Join("work")))
+	err := errors.Join(in.logs.End(context.Background(), task, epoch), in.places.Ready(context.Background()), cleanWorkDirs(in.local.Join("work")))
 	if err != nil {
 		in.log.Error("clean up after dead agent", "task", task, "lease", epoch, "err", err)
 	}
@@ -296,8 +335,10 @@ func (in *installation) run(ctx context.Context, watch func(context.Context) err
 	g, work := errgroup.WithContext(work)
 	g.Go(func() error { return in.engine.Run(work) })
 	g.Go(func() error { return in.db.Watch(work) })
-	g.Go(func() error { return serve(work, in.agents, door.Handler(in.engine.Door, in.key.Valid)) })
-	g.Go(func() error { return serve(work, in.page, in.handler()) })
+	g.Go(func() error {
+		return in.answer(work, in.agents, relay.Agents, door.Handler(in.engine.Door, in.key.Valid))
+	})
+	g.Go(func() error { return in.answer(work, in.page, relay.Pages, in.handler()) })
 	for _, part := range in.parts {
 		g.Go(func() error { return part(work) })
 	}
@@ -350,6 +391,9 @@ func (in *installation) close() {
 		_ = in.logs.Close()
 	}
 	if in.db != nil {
+		if in.resign != nil {
+			in.resign()
+		}
 		if err := in.db.Close(); err != nil {
 			in.log.Error("close database", "err", err)
 		}

@@ -60,7 +60,7 @@ in the same way afterwards, before the next start.`,
 				}
 				root = secrets.KeyFile(key)
 			}
-			data, err := filepath.Abs(s.Data)
+			data, err := filepath.Abs(s.state())
 			if err != nil {
 				return err
 			}

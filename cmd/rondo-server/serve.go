@@ -16,6 +16,7 @@ import (
 	"github.com/rondo-ci/rondo/ci/forge/github"
 	"github.com/rondo-ci/rondo/ci/forge/local"
 	"github.com/rondo-ci/rondo/cmd/internal/datadir"
+	"github.com/rondo-ci/rondo/cmd/internal/relay"
 	"github.com/spf13/cobra"
 	"golang.org/x/sync/errgroup"
 )
@@ -29,6 +30,7 @@ told stands in a file of settings:
   agents: 127.0.0.1:8585             # the door of agents
   proxies: [10.0.0.0/8]              # where that proxy is
   data: /var/lib/rondo               # all state
+  database: env:RONDO_DATABASE       # postgres://user:password@host/db; without, SQLite in data
   log: json                          # or text
 
   github:
@@ -69,6 +71,11 @@ told stands in a file of settings:
     recheck: 15m                     # how often it is asked whether people are still there
     grace: 4h                        # how long they stay when nobody answers that
   ldap: {type: openldap, hostname: ldap.example.com} # see rondo-server ldap --help
+
+  cluster:                           # two servers on one Postgres: one conducts, the
+    advertise: http://10.0.0.5:8586  # other passes on to it, here, and takes over
+    key: file:/etc/rondo/cluster-key # the same on both, as are the secrets
+    shared: /mnt/rondo               # a folder that both have: files, logs, keys
 
 Secrets never stand in the file: env:NAME reads the environment, file:PATH a
 file. The token for API and pages is in the file token of the data folder.
@@ -132,6 +139,9 @@ func serveTeam(ctx context.Context, set settings, asJSON, bootstrap bool) error 
 		s.githubHost = set.GitHub.Host
 	}
 	s.metering = &set.Metrics
+	if s.database, err = set.Database.read(); err != nil {
+		return fmt.Errorf("database: %w", err)
+	}
 	s.orbs, s.sealing, s.webhookNets, s.auditing = set.Orbs, set.Secrets, set.Webhooks.Allow, set.Audit
 	s.storing = set.Storage
 	s.jobs = set.Executor.docker()
@@ -141,6 +151,20 @@ func serveTeam(ctx context.Context, set settings, asJSON, bootstrap bool) error 
 		}
 		s.close()
 	}()
+	if s.page, err = listen(set.Listen); err != nil {
+		return err
+	}
+	if s.agentDoor, err = listen(set.Agents); err != nil {
+		return err
+	}
+	s.doorsOpen = []net.Listener{s.agentDoor}
+	if set.Cluster != nil {
+		ended, err := s.join(ctx, *set.Cluster, asJSON)
+		if err != nil || ctx.Err() != nil {
+			return err
+		}
+		defer ended()
+	}
 	if err := s.open(ctx); err != nil {
 		return err
 	}
@@ -154,11 +178,13 @@ func serveTeam(ctx context.Context, set settings, asJSON, bootstrap bool) error 
 			return err
 		}
 		show := newConsole(os.Stdout, true, &s.installation)
-		show.started("", map[string]string{"url": "http://" + s.page.Addr().String(), "agents": "http://" + s.agentDoor.Addr().String()})
+		if s.duty == nil {
+			show.started("", s.addresses())
+		}
 		s.parts = append(s.parts, func(ctx context.Context) error { return show.follow(ctx, after) })
 	}
 	s.parts = append(s.parts, func(ctx context.Context) error {
-		return serve(ctx, s.agentDoor, door.Handler(s.engine.Door, s.key.Valid))
+		return s.answer(ctx, s.agentDoor, relay.Agents, door.Handler(s.engine.Door, s.key.Valid))
 	})
 	if set.file != "" {
 		s.parts = append(s.parts, func(ctx context.Context) error { return s.figures.reload(ctx, set.reread, s.reloaded) })
@@ -166,6 +192,11 @@ func serveTeam(ctx context.Context, set settings, asJSON, bootstrap bool) error 
 	return s.run(ctx, s.watch, func() {
 		s.log.Info("stopping: jobs that run are stopped and run again after the next start")
 	})
+}
+
+// addresses are where the server listens, for its first line of JSON.
+func (s *teamServer) addresses() map[string]string {
+	return map[string]string{"url": "http://" + s.page.Addr().String(), "agents": "http://" + s.agentDoor.Addr().String()}
 }
 
 func newLog(format string) *slog.Logger {
@@ -181,13 +212,6 @@ func (s *teamServer) open(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if s.page, err = listen(s.settings.Listen); err != nil {
-		return err
-	}
-	if s.agentDoor, err = listen(s.settings.Agents); err != nil {
-		return err
-	}
-	s.doorsOpen = []net.Listener{s.agentDoor}
 	s.access = access{token: token, secure: strings.HasPrefix(s.url, "https://")} // a proxy stands before it: no address is trusted
 	code := &hosts{folders: folders{}}
 	s.code = code

@@ -30,6 +30,8 @@ type settings struct {
 	Proxies networks `yaml:"proxies"`
 	// Data is the folder of all state.
 	Data string `yaml:"data"`
+	// Database is the address of a Postgres; "" is SQLite in Data.
+	Database secretRef `yaml:"database"`
 	// Log is "text" or "json".
 	Log string `yaml:"log"`
 	// Orbs is a folder of orbs besides the registry.
@@ -48,6 +50,8 @@ type settings struct {
 	// file is where they stand, to read a part again.
 	file     string
 	Executor executorSettings `yaml:"executor"`
+	// Cluster says that this is one of several servers; nil is the only one.
+	Cluster *clusterSettings `yaml:"cluster"`
 }
 
 // githubSettings say how to reach GitHub, or a GitHub Enterprise of one's own.
@@ -235,9 +239,11 @@ func (s *settings) check() error {
 		add(g.Token.check("github.token", true))
 		add(g.WebhookSecret.check("github.webhook_secret", true))
 	}
+	add(s.Database.check("database", false))
 	if s.LDAP != nil {
 		add(s.LDAP.check())
 	}
+	add(s.Cluster.check(s))
 	add(s.Secrets.check())
 	add(s.Audit.check())
 	add(s.Metrics.check())

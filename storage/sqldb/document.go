@@ -64,12 +64,9 @@ const (
 	allDocsDown = selectDoc + `WHERE kind = ? AND id > ? AND id < ? ORDER BY id DESC LIMIT ?`
 )
 
-// behind is behind every text: SQLite puts bytes there.
-func behind() any { return []byte{0xff} }
-
 // Docs yields what the query asks for, page by page.
 func (db *DB) Docs(ctx context.Context, q ci.DocQuery) iter.Seq2[ci.Doc, error] {
-	after, before, left := valid(q.After), behind(), q.Limit
+	after, before, left := valid(q.After), db.reader.behind, q.Limit
 	if q.Before != "" {
 		before = valid(q.Before)
 	}

@@ -36,6 +36,7 @@ func TestMain(m *testing.M) {
 		}
 		return
 	}
+	defer stopPostgres()
 	m.Run()
 }
 

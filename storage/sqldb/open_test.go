@@ -87,7 +87,7 @@ func TestOpenRefuses(t *testing.T) {
 		"":                         "no file",
 		":memory:":                 "memdb",
 		"file:x.db":                "path",
-		"postgres://localhost/x":   "path",
+		"mysql://localhost/x":      "path",
 		"/no/such/folder/rondo.db": "no such file",
 	} {
 		_, err := sqldb.Open(t.Context(), dsn, sqldb.Config{})

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
 
 	"github.com/rondo-ci/rondo/ci"
@@ -24,7 +25,7 @@ func TestP21b_NoScans(t *testing.T) {
 		for q := range db.reader.kept {
 			reads[q] = true
 		}
-		for q := range db.writer.statements.kept {
+		for q := range db.writer.session.prepared().kept {
 			writes[q] = true
 		}
 	}
@@ -53,15 +54,56 @@ func TestP21b_NoScans(t *testing.T) {
 	require.Greater(t, len(writes), 20, "the suites reach the statements")
 	db := open(t)
 	maps.Copy(writes, reads)
+	var queries []string
 	for _, q := range slices.Sorted(maps.Keys(writes)) {
 		verb, _, _ := strings.Cut(strings.TrimSpace(q), " ")
 		if verb, _, _ = strings.Cut(verb, "\n"); !slices.Contains([]string{"SELECT", "INSERT", "UPDATE", "DELETE"}, verb) {
 			continue
 		}
+		queries = append(queries, q)
 		for _, step := range queryPlan(t, db, q) {
 			if strings.HasPrefix(step, "SCAN") || strings.Contains(step, "TEMP B-TREE") {
 				t.Errorf("%s\nin the plan of: %s", step, q)
 			}
+		}
+	}
+	t.Run("postgres", func(t *testing.T) { noScansInPostgres(t, append(queries, termNow)) })
+}
+
+// noScansInPostgres asks Postgres for the plans of the same statements. It is
+// forbidden to scan and to sort, and shows either where it sees no other way.
+func noScansInPostgres(t *testing.T, queries []string) {
+	dsn := DatabaseForTest(t)(t)
+	db, err := Open(t.Context(), dsn, Config{})
+	require.NoError(t, err)
+	defer db.Close()
+	conn, err := pgx.Connect(t.Context(), dsn)
+	require.NoError(t, err)
+	defer conn.Close(t.Context())
+	plan := func(query string) string {
+		_, err := conn.Exec(t.Context(), "PREPARE one AS "+placeholders(query, true))
+		require.NoError(t, err, query)
+		args := strings.TrimSuffix("("+strings.Repeat("NULL, ", strings.Count(query, "?")), ", ") + ")"
+		if args == "()" {
+			args = ""
+		}
+		rows, err := conn.Query(t.Context(), "EXPLAIN EXECUTE one"+args, pgx.QueryExecModeSimpleProtocol)
+		require.NoError(t, err, query)
+		steps, err := pgx.CollectRows(rows, pgx.RowTo[string])
+		require.NoError(t, err, query)
+		_, err = conn.Exec(t.Context(), "DEALLOCATE one")
+		require.NoError(t, err)
+		return strings.Join(steps, "\n")
+	}
+	for _, set := range []string{"enable_seqscan = off", "enable_sort = off", "enable_bitmapscan = off", "plan_cache_mode = force_generic_plan"} {
+		_, err := conn.Exec(t.Context(), "SET "+set)
+		require.NoError(t, err)
+	}
+	require.Contains(t, plan("SELECT body FROM pipelines WHERE created = ?"), "Seq Scan", "a scan would be seen")
+	for _, q := range queries {
+		steps := plan(q)
+		if strings.Contains(steps, "Seq Scan") || strings.Contains(steps, "Sort") {
+			t.Errorf("%s\nis the plan of: %s", steps, q)
 		}
 	}
 }
@@ -105,7 +147,7 @@ func TestP15_Durability(t *testing.T) {
 		}
 		for name, value := range want {
 			var got sql.NullString
-			require.NoError(t, db.writer.statements.row(t.Context(), "PRAGMA "+name, nil, &got))
+			require.NoError(t, db.writer.session.prepared().row(t.Context(), "PRAGMA "+name, nil, &got))
 			require.Equal(t, value, got.String, name)
 		}
 		require.NoError(t, db.Close())

@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/rondo-ci/rondo/ci"
 )
@@ -16,13 +17,19 @@ import (
 // their text the parameters are question marks.
 type statements struct {
 	prepare func(ctx context.Context, query string) (*sql.Stmt, error)
+	// numbered says that the database wants numbered parameters, patience how
+	// long a read is tried again while it is away, and behind is a value that
+	// sorts behind every text. All are set before the first use.
+	numbered bool
+	patience time.Duration
+	behind   any
 
 	mu   sync.Mutex
 	kept map[string]*sql.Stmt
 }
 
 func newStatements(prepare func(context.Context, string) (*sql.Stmt, error)) *statements {
-	return &statements{prepare: prepare, kept: make(map[string]*sql.Stmt)}
+	return &statements{prepare: prepare, behind: []byte{0xff}, kept: make(map[string]*sql.Stmt)}
 }
 
 // get returns the prepared statement.
@@ -33,7 +40,7 @@ func (s *statements) get(query string) (*sql.Stmt, error) {
 		return st, nil
 	}
 	// Not the caller's context: the statement outlives the call.
-	st, err := s.prepare(context.Background(), placeholders(query, false))
+	st, err := s.prepare(context.Background(), placeholders(query, s.numbered))
 	if err != nil {
 		return nil, err
 	}
@@ -67,27 +74,32 @@ func (s *statements) exec(ctx context.Context, query string, args ...any) (int64
 
 // row reads the one row of a query into dest. No row is [ci.ErrNotFound].
 func (s *statements) row(ctx context.Context, query string, args []any, dest ...any) error {
-	st, err := s.get(query)
-	if err != nil {
+	return patiently(ctx, s.patience, func() error {
+		st, err := s.get(query)
+		if err != nil {
+			return explain(err)
+		}
+		err = st.QueryRowContext(ctx, args...).Scan(dest...)
+		if errors.Is(err, sql.ErrNoRows) {
+			return ci.ErrNotFound
+		}
 		return explain(err)
-	}
-	err = st.QueryRowContext(ctx, args...).Scan(dest...)
-	if errors.Is(err, sql.ErrNoRows) {
-		return ci.ErrNotFound
-	}
-	return explain(err)
+	})
 }
 
 // rows calls scan for each row of a query. The connection is free again when
 // rows returns, so it must not be called from scan.
 func (s *statements) rows(ctx context.Context, query string, args []any, scan func(*sql.Rows) error) error {
-	st, err := s.get(query)
-	if err != nil {
+	var rows *sql.Rows
+	err := patiently(ctx, s.patience, func() error { // Postgres fails here, not between rows
+		st, err := s.get(query)
+		if err == nil {
+			rows, err = st.QueryContext(ctx, args...)
+		}
 		return explain(err)
-	}
-	rows, err := st.QueryContext(ctx, args...)
+	})
 	if err != nil {
-		return explain(err)
+		return err
 	}
 	defer rows.Close()
 	for rows.Next() {
@@ -131,6 +143,7 @@ const (
 	countWorkflows = "workflows"
 	countTests     = "tests"
 	countCursor    = "cursor"
+	countTerm      = "term"
 )
 
 func pipelinesOf(p ci.ProjectID) string { return "pipelines/" + valid(p) }

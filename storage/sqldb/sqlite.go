@@ -18,17 +18,30 @@ import (
 	"github.com/rondo-ci/rondo/ci"
 )
 
-// The statements that bracket a transaction, and a caller's part of one.
-// IMMEDIATE takes SQLite's write lock at once: a transaction that began as a
+// A sqliteSession is the writer's connection to a file.
+type sqliteSession struct {
+	conn       *sql.Conn
+	statements *statements
+}
+
+func newSQLiteSession(conn *sql.Conn) *sqliteSession {
+	return &sqliteSession{conn, newStatements(conn.PrepareContext)}
+}
+
+// begin takes SQLite's write lock at once: a transaction that began as a
 // reader could find, at its first write, that another process was faster.
-const (
-	beginAll  = "BEGIN IMMEDIATE"
-	endAll    = "COMMIT"
-	undoAll   = "ROLLBACK"
-	beginPart = "SAVEPOINT part"
-	endPart   = "RELEASE part"
-	undoPart  = "ROLLBACK TO part"
-)
+func (s *sqliteSession) begin() error { return s.run("BEGIN IMMEDIATE") }
+
+func (s *sqliteSession) commit(uint64) error { return s.run("COMMIT") }
+
+func (s *sqliteSession) run(statement string) error {
+	_, err := s.statements.exec(context.Background(), statement)
+	return err
+}
+
+func (s *sqliteSession) prepared() *statements { return s.statements }
+
+func (s *sqliteSession) close() error { return errors.Join(s.statements.close(), s.conn.Close()) }
 
 // sqliteFile returns the path that a dsn names.
 func sqliteFile(dsn string) (string, error) {
@@ -36,7 +49,7 @@ func sqliteFile(dsn string) (string, error) {
 	case dsn == "":
 		return "", fmt.Errorf("no file given: %w", ci.ErrInvalid)
 	case strings.Contains(dsn, "://"):
-		return "", fmt.Errorf("only a path to a file is understood: %w", ci.ErrInvalid)
+		return "", fmt.Errorf("only postgres:// and a path to a file are understood: %w", ci.ErrInvalid)
 	case strings.HasPrefix(dsn, ":"), strings.HasPrefix(dsn, "file:"):
 		return "", fmt.Errorf("only a path to a file is understood (in memory there is storage/memdb): %w", ci.ErrInvalid)
 	}
@@ -104,10 +117,10 @@ func openSQLite(dsn string, connections int) (*sql.DB, error) {
 	return pool, nil
 }
 
-// explain adds what an operator should know to an error of SQLite.
-func explain(err error) error {
+// explainSQLite adds what an operator should know to an error of SQLite.
+func explainSQLite(err error) error {
 	var e *sqlite.Error
-	if err == nil || !errors.As(err, &e) {
+	if !errors.As(err, &e) {
 		return err
 	}
 	switch e.Code() & 0xff {

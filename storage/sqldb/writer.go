@@ -2,11 +2,11 @@ package sqldb
 
 import (
 	"context"
-	"database/sql"
 	"errors"
 	"fmt"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/rondo-ci/rondo/ci"
 )
@@ -17,8 +17,9 @@ import (
 // on its own goroutine and hands on to who waits; whoever finds no one waiting
 // commits for all.
 type writer struct {
-	conn       *sql.Conn
-	statements *statements
+	session session
+	// patience is how long a write is tried again while the database is away.
+	patience time.Duration
 	// report is told of the outcome of every commit, with the events in it.
 	report func(events []ci.Event, err error)
 
@@ -30,6 +31,23 @@ type writer struct {
 	// The rest belongs to whoever has the turn.
 	open    *batch // the transaction that is passed on; nil if none is open
 	stopped error  // why nothing can be written any more
+}
+
+// A session is the writer's connection. Its methods belong to whoever has the
+// turn, and are never interrupted.
+type session interface {
+	// begin begins a transaction that no other writer, of whatever process,
+	// can come between. Where the connection was lost it makes a new one.
+	begin() error
+	// commit makes the transaction durable. An error that is errAway says
+	// that nothing of it was kept and that it may be done again. newest is the
+	// number of the newest event in it, 0 if there is none.
+	commit(newest uint64) error
+	// run runs a statement without arguments.
+	run(statement string) error
+	// prepared are the statements of the connection.
+	prepared() *statements
+	close() error
 }
 
 // A batch is one transaction with the callers that share it.
@@ -56,15 +74,20 @@ type tx struct {
 	events []ci.Event // that were written
 }
 
-func newWriter(conn *sql.Conn, report func([]ci.Event, error)) *writer {
-	return &writer{conn: conn, statements: newStatements(conn.PrepareContext), report: report}
+func newWriter(s session, patience time.Duration, report func([]ci.Event, error)) *writer {
+	return &writer{session: s, patience: patience, report: report}
 }
 
-// do runs fn in a transaction and returns when that is durable. Waiting for
-// the turn ends with ctx; what has begun is carried through. Even when fn
-// returned an error the answer waits for the transaction, for fn may have
-// seen what others in it wrote.
-func (w *writer) do(ctx context.Context, fn func(*tx) error) (err error) {
+// do runs fn in a transaction and returns when that is durable. While the
+// database is away it tries again, so fn may be called more than once.
+func (w *writer) do(ctx context.Context, fn func(*tx) error) error {
+	return patiently(ctx, w.patience, func() error { return w.once(ctx, fn) })
+}
+
+// once is do, tried once. Waiting for the turn ends with ctx; what has begun
+// is carried through. Even when fn returned an error the answer waits for the
+// transaction, for fn may have seen what others in it wrote.
+func (w *writer) once(ctx context.Context, fn func(*tx) error) (err error) {
 	if err := w.enter(ctx); err != nil {
 		return err
 	}
@@ -80,7 +103,7 @@ func (w *writer) do(ctx context.Context, fn func(*tx) error) (err error) {
 			w.leave(b)
 		}
 	}()
-	t := &tx{statements: w.statements}
+	t := &tx{statements: w.session.prepared()}
 	err = fn(t)
 	returned = true
 	if err != nil {
@@ -167,9 +190,9 @@ func (w *writer) begin() (*batch, error) {
 		b.size++
 		return b, nil
 	}
-	if err := w.run(beginAll); err != nil {
+	if err := w.session.begin(); err != nil {
 		_ = w.run(undoAll) // in case an earlier one could not be ended
-		if err = w.run(beginAll); err != nil {
+		if err = w.session.begin(); err != nil {
 			return nil, fmt.Errorf("begin transaction: %w", explain(err))
 		}
 	}
@@ -238,7 +261,11 @@ func (w *writer) end() {
 
 // commit makes the open transaction durable.
 func (w *writer) commit(events []ci.Event) error {
-	err := w.run(endAll)
+	newest := uint64(0)
+	if n := len(events); n > 0 {
+		newest = events[n-1].Seq
+	}
+	err := w.session.commit(newest)
 	if err != nil {
 		_ = w.run(undoAll)
 		err = fmt.Errorf("commit: %w", explain(err))
@@ -259,10 +286,7 @@ func (w *writer) finish(b *batch, err error) {
 }
 
 // run runs a statement without arguments. It is never interrupted.
-func (w *writer) run(statement string) error {
-	_, err := w.statements.exec(context.Background(), statement)
-	return err
-}
+func (w *writer) run(statement string) error { return w.session.run(statement) }
 
 // close lets writes under way end and forbids others. It reports whether it
 // was the first to close.

@@ -163,7 +163,7 @@ func TestP16_SharedTransactionIsLost(t *testing.T) {
 func limit(t *testing.T, db *DB, pages int) {
 	t.Helper()
 	var n int
-	require.NoError(t, db.writer.statements.row(t.Context(), fmt.Sprintf("PRAGMA max_page_count = %d", pages), nil, &n))
+	require.NoError(t, db.writer.session.prepared().row(t.Context(), fmt.Sprintf("PRAGMA max_page_count = %d", pages), nil, &n))
 }
 
 // Those who give up while they wait hold up no one, also when they were just

@@ -78,8 +78,34 @@ func Open(path string) (*Folder, error) {
 	return &Folder{Path: path, lock: lock}, nil
 }
 
+// Share makes a folder if need be (mode 0700) that several servers use, which
+// agree by other means who writes to it. It takes no lock, and Close does
+// nothing.
+func Share(path string) (*Folder, error) {
+	path, err := filepath.Abs(path)
+	if err == nil {
+		err = os.MkdirAll(path, 0o700)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("open shared folder: %w", err)
+	}
+	info, err := os.Stat(path)
+	if err == nil {
+		err = private(path, info)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("open shared folder: %w", err)
+	}
+	return &Folder{Path: path}, nil
+}
+
 // Close gives the lock back.
-func (f *Folder) Close() error { return f.lock.Close() }
+func (f *Folder) Close() error {
+	if f.lock == nil {
+		return nil
+	}
+	return f.lock.Close()
+}
 
 // Join returns a path below the folder.
 func (f *Folder) Join(names ...string) string {
