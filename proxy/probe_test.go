@@ -37,11 +37,11 @@ func relay(t *testing.T, to, login string) *httptest.Server {
 			w.WriteHeader(http.StatusBadGateway)
 			return
 		}
-		w.WriteHeader(http.StatusOK)
 		in, _, err := w.(http.Hijacker).Hijack()
 		if err != nil {
 			return
 		}
+		_, _ = io.WriteString(in, "HTTP/1.1 200 Connection established\r\n\r\n")
 		go func() { _, _ = io.Copy(out, in); _ = out.Close() }()
 		_, _ = io.Copy(in, out)
 		_ = in.Close()
