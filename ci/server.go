@@ -35,6 +35,9 @@ type Config struct {
 	// first. [ErrDenied] makes the job [Unauthorized], with the error's text as
 	// the reason. nil gives none.
 	Secrets func(ctx context.Context, n Need) ([]Var, []SSHKey, error)
+	// Roots returns the certificates (PEM) that steps are to trust besides
+	// those of their system; nil is none.
+	Roots func() string
 	// Allow answers as Secrets would, without the secrets. It is asked when a
 	// workflow is made, for the jobs that ask for contexts and wait for no
 	// approval; nil allows all, and Secrets is asked anyway when a job starts.
@@ -267,6 +270,9 @@ func (s *Server) work(ctx context.Context, l Lease) (Work, error) {
 	}
 	if w.Setup {
 		work.Environment = append(work.Environment, Var{Name: ContinuationKey, Value: plan.before().Key, Secret: true})
+	}
+	if s.cfg.Roots != nil {
+		work.Roots = s.cfg.Roots()
 	}
 	if s.cfg.JobURL != nil {
 		work.BuildURL = s.cfg.JobURL(project, j.Number)

@@ -114,6 +114,9 @@ type Work struct {
 	Environment []Var `json:"environment,omitempty"`
 	// SSHKeys are the project's keys.
 	SSHKeys []SSHKey `json:"ssh_keys,omitempty"`
+	// Roots are certificates (PEM) that steps are to trust besides those of
+	// their system.
+	Roots string `json:"roots,omitempty"`
 	// Refused says why the task may not run at all: the agent does nothing and
 	// finishes it as [Unauthorized].
 	Refused string `json:"refused,omitempty"`

@@ -54,11 +54,12 @@ func (e environ) list(first string) []string {
 }
 
 // buildEnvironment lays the layers of the job's environment over each other,
-// the weakest first: the place, the image, project and contexts, the built-in
-// variables, the job.
-func (s *session) buildEnvironment() {
+// the weakest first: the place, where trusted certificates are, the image,
+// project and contexts, the built-in variables, the job.
+func (s *session) buildEnvironment(roots []ci.Var) {
 	e := environ{}
 	e.addAll(s.layout.Environ)
+	e.add(roots...)
 	if images := s.work.Job.Executor.Images; len(images) > 0 {
 		e.add(images[0].Environment...)
 	}

@@ -186,7 +186,12 @@ func (s *session) prepare() error {
 		}
 		return nil
 	})
-	s.buildEnvironment()
+	if err != nil {
+		s.buildEnvironment(nil)
+		return err
+	}
+	roots, err := s.trust()
+	s.buildEnvironment(roots)
 	return err
 }
 

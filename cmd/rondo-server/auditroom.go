@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net/http"
 	"path/filepath"
+	"time"
 
 	"github.com/rondo-ci/rondo/audit"
 	"github.com/rondo-ci/rondo/audit/bucket"
@@ -100,7 +101,7 @@ func (in *installation) startAudit() error {
 			})
 			continue
 		}
-		sink, err := s.open()
+		sink, err := s.open(in.reach)
 		if err != nil {
 			return fmt.Errorf("audit.sinks: %s: %w", s.Name, err)
 		}
@@ -121,12 +122,12 @@ func (s sinkSettings) openBucket(ctx context.Context) (*blob.Bucket, error) {
 	return store.Blobs(), nil
 }
 
-func (s sinkSettings) open() (audit.Sink, error) {
+func (s sinkSettings) open(r *reach) (audit.Sink, error) {
 	if s.Webhook != "" {
 		secret, err := s.Secret.read()
-		return audit.NewWebhook(s.Webhook, []byte(secret), nil), err
+		return audit.NewWebhook(s.Webhook, []byte(secret), r.client(30*time.Second)), err
 	}
-	cfg := &tls.Config{}
+	cfg := &tls.Config{RootCAs: r.pool()}
 	if s.CA != "" {
 		cfg.RootCAs = x509.NewCertPool()
 		if err := addCertificates(cfg.RootCAs, s.CA); err != nil {

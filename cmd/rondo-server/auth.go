@@ -79,7 +79,7 @@ func (in *installation) openPeople(ctx context.Context, s *authSettings, githubH
 	if g := s.GitHub; g != nil {
 		var err error
 		p.hub, err = github.New(in.db, in.keeper, github.Config{
-			URL: cmp.Or(g.Host, githubHost), Server: in.url, ID: g.ID, Secret: g.Secret.read, Orgs: g.Orgs, Log: in.log,
+			URL: cmp.Or(g.Host, githubHost), Server: in.url, ID: g.ID, Secret: g.Secret.read, Orgs: g.Orgs, Log: in.log, Client: in.reach.client(15 * time.Second),
 		})
 		if err != nil {
 			return nil, fmt.Errorf("auth.github: %w", err)

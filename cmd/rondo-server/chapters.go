@@ -83,7 +83,7 @@ func (in *installation) startChapters() {
 		Log: in.log, Follow: in.engine.Server.Follow, Admits: config.Admits, May: in.may,
 	})
 	in.courier = webhook.New(in.book.Docs(in.db), in.db, webhook.Config{
-		Log: in.log, Follow: in.engine.Server.Follow, Keeper: in.keeper, Allow: in.webhookNets,
+		Log: in.log, Follow: in.engine.Server.Follow, Keeper: in.keeper, Allow: in.webhookNets, Proxy: in.reach.through(),
 		WorkflowURL: func(id ci.WorkflowID) string { return in.url + web.WorkflowPath(id) },
 	})
 	in.memory = insights.New(in.db, in.db, insights.Config{Log: in.log})

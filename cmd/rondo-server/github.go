@@ -81,7 +81,7 @@ func (h *hosts) Key(ctx context.Context, p ci.Project, k ci.Key, accept bool) er
 
 // openGitHub opens the border to GitHub in an installation that is open.
 func (s *teamServer) openGitHub(set githubSettings) (*github.Host, error) {
-	transport, err := transportTrusting(set.CA)
+	transport, err := s.reach.way(set.CA)
 	if err != nil {
 		return nil, fmt.Errorf("github.ca: %w", err)
 	}

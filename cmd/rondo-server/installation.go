@@ -27,6 +27,7 @@ import (
 	"github.com/rondo-ci/rondo/cmd/internal/engine"
 	"github.com/rondo-ci/rondo/cmd/internal/relay"
 	"github.com/rondo-ci/rondo/cmd/internal/worker"
+	"github.com/rondo-ci/rondo/proxy/certificate"
 	cluster "github.com/rondo-ci/rondo/scheduler/local"
 	"github.com/rondo-ci/rondo/storage"
 	"github.com/rondo-ci/rondo/storage/sqldb"
@@ -68,6 +69,9 @@ type installation struct {
 	auditing    auditSettings    // where the book of who did what goes
 	metering    *metricsSettings // where figures go; nil counts nothing
 	figures     *figures
+	reach       *reach              // how clients reach the world; nil is Go\'s own way
+	shown       *certificate.Keeper // the certificate of the server; nil for none
+	strict      bool                // browsers are to come by TLS only
 	rate        api.RateConfig
 	jobs        worker.Docker // the engine of jobs that name images
 	places      *worker.Worker
@@ -142,7 +146,7 @@ func (in *installation) open(ctx context.Context) error {
 		Start: cluster.Exec(append([]string{self, "agent", "--door", "unix:" + in.agents.Addr().String(), "--dir", in.local.Join("work")}, in.jobs.Args()...), agentEnvironment()),
 	}, engine.Config{
 		Log:     in.log,
-		Server:  ci.Config{JobURL: in.jobURL, Secrets: in.safe.Resolve, Allow: in.safe.Allowed},
+		Server:  ci.Config{JobURL: in.jobURL, Secrets: in.reach.forJobs(in.safe.Resolve), Roots: in.reach.trusted, Allow: in.safe.Allowed},
 		Cluster: cluster.Config{Dir: in.local.Join("agents"), Sweep: in.sweep},
 	})
 	in.openDesk()
@@ -265,6 +269,9 @@ func (in *installation) handler() http.Handler {
 		mux.Handle("/", in.people.door.Guard(in.pages()))
 	} else {
 		mux.Handle("/", in.pages())
+	}
+	if in.strict {
+		return in.known(in.counted(strict(mux)))
 	}
 	return in.known(in.counted(mux))
 }

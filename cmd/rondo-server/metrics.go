@@ -102,7 +102,7 @@ func (m metricsSettings) check() error {
 			full.AccessKey = "set"
 		}
 		if err := full.Check(); err != nil {
-			wrong = append(wrong, fmt.Errorf("metrics.%w", plain(err)))
+			wrong = append(wrong, fieldsOf("metrics", err))
 		}
 	}
 	if t := m.Traces; t != nil {
@@ -119,9 +119,15 @@ func (m metricsSettings) check() error {
 	return errors.Join(wrong...)
 }
 
-// plain takes the word invalid from each of the errors joined in err.
-func plain(err error) error {
-	return errors.New(strings.ReplaceAll(strings.ReplaceAll(err.Error(), "invalid: ", ""), ": ", "."))
+// fieldsOf names the fields that a package finds wrong with a part of the
+// settings by their place in the file: chapter.part.field.
+func fieldsOf(chapter string, err error) error {
+	var all []error
+	for line := range strings.SplitSeq(err.Error(), "\n") {
+		part, rest, _ := strings.Cut(strings.TrimPrefix(line, "invalid: "), ": ")
+		all = append(all, errors.New(chapter+"."+part+"."+rest))
+	}
+	return errors.Join(all...)
 }
 
 func (c *cloudwatchSettings) config() cloudwatch.Config {
@@ -154,11 +160,12 @@ type figures struct {
 	hub      *metrics.Hub
 	page     *prometheus.Page
 	token    string
+	client   *http.Client // nil is Go's own
 }
 
 // openMetrics makes the figures of a server, over an engine that is there.
 func (in *installation) openMetrics(ctx context.Context, set metricsSettings) error {
-	f := &figures{registry: metrics.NewRegistry(nil), page: prometheus.New(nil)}
+	f := &figures{registry: metrics.NewRegistry(nil), page: prometheus.New(nil), client: in.reach.client(30 * time.Second)}
 	f.flow = metrics.NewFlow(f.registry, nil)
 	in.figures = f
 	var err error
@@ -169,6 +176,9 @@ func (in *installation) openMetrics(ctx context.Context, set metricsSettings) er
 		{Name: "server", T: f.registry},
 		{Name: "cluster", T: metrics.Poller{Poll: in.countJobs}},
 		{Name: "queue", T: metrics.InputFunc(in.queueFigures)},
+	}
+	if in.shown != nil {
+		inputs = append(inputs, metrics.Named[metrics.Input]{Name: "certificate", T: metrics.InputFunc(in.certificateFigures)})
 	}
 	if s := set.StatsD; s != nil {
 		intake, err := statsd.Listen(s.Listen, statsd.Config{Allow: []netip.Prefix(s.Allow)})
@@ -206,7 +216,7 @@ func (in *installation) openTraces(ctx context.Context, t tracesSettings) error 
 		}
 		headers[name] = value
 	}
-	tracer, err := otel.New(ctx, in.db, in.db, otel.Config{Endpoint: t.Endpoint, Headers: headers, Version: version, Log: in.log})
+	tracer, err := otel.New(ctx, in.db, in.db, otel.Config{Endpoint: t.Endpoint, Headers: headers, HTTP: in.reach.client(30 * time.Second), Version: version, Log: in.log})
 	if err != nil {
 		return fmt.Errorf("metrics.%w", err)
 	}
@@ -226,7 +236,7 @@ func pairs(tags map[string]string) []metrics.Tag {
 func (f *figures) use(ctx context.Context, set metricsSettings) error {
 	sinks := []metrics.Named[metrics.Sink]{{Name: "prometheus", T: f.page}}
 	if d := set.DataDog; d != nil {
-		sink, err := d.open()
+		sink, err := d.open(f.client)
 		if err != nil {
 			return fmt.Errorf("metrics: %w", err)
 		}
@@ -234,6 +244,7 @@ func (f *figures) use(ctx context.Context, set metricsSettings) error {
 	}
 	if c := set.CloudWatch; c != nil {
 		cfg := c.config()
+		cfg.HTTP = f.client
 		var err, err2 error
 		cfg.AccessKey, err = c.AccessKey.read()
 		cfg.SecretKey, err2 = c.SecretKey.read()
@@ -250,7 +261,7 @@ func (f *figures) use(ctx context.Context, set metricsSettings) error {
 	return nil
 }
 
-func (d *datadogSettings) open() (metrics.Sink, error) {
+func (d *datadogSettings) open(client *http.Client) (metrics.Sink, error) {
 	if d.Agent != "" {
 		return datadog.NewStatsD(d.Agent)
 	}
@@ -259,7 +270,7 @@ func (d *datadogSettings) open() (metrics.Sink, error) {
 		return nil, fmt.Errorf("datadog.api_key: %w", err)
 	}
 	host, _ := os.Hostname() // without, figures have no host
-	return datadog.New(datadog.Config{Key: key, Site: d.Site, URL: d.URL, Host: host})
+	return datadog.New(datadog.Config{Key: key, Site: d.Site, URL: d.URL, Host: host, HTTP: client})
 }
 
 // reload reads the settings again at each SIGHUP, until ctx ends. What is wrong

@@ -52,7 +52,11 @@ const addressFile = "address"
 // leaveAddress writes the address and returns what takes it away.
 func (in *installation) leaveAddress() (func(), error) {
 	file := in.folder.Join(addressFile)
-	if err := os.WriteFile(file, []byte("http://"+reachable(in.page.Addr().String())+"\n"), 0o600); err != nil {
+	at := "http://" + reachable(in.page.Addr().String())
+	if in.shown != nil { // the certificate is for that name
+		at = in.url
+	}
+	if err := os.WriteFile(file, []byte(at+"\n"), 0o600); err != nil {
 		return nil, fmt.Errorf("leave the address for commands: %w", err)
 	}
 	return func() {

@@ -60,6 +60,7 @@ told stands in a file of settings:
       - {name: siem, syslog: "logs.example.com:6514", ca: /etc/rondo/ca.pem}
       - {name: hook, webhook: "https://hooks.example.com", secret: "env:AUDIT_SECRET"}
       - {name: copy, folder: /mnt/audit}
+` + networkHelp + `
 ` + metricsHelp + `
   auth:                              # who may log in; without, the token is the key
     local: true                      # administrators with passwords of this server
@@ -157,6 +158,9 @@ func serveTeam(ctx context.Context, set settings, asJSON, bootstrap bool) error 
 	if s.agentDoor, err = listen(set.Agents); err != nil {
 		return err
 	}
+	if err := errors.Join(s.openReach(set), s.secure(set)); err != nil {
+		return err
+	}
 	s.doorsOpen = []net.Listener{s.agentDoor}
 	if set.Cluster != nil {
 		ended, err := s.join(ctx, *set.Cluster, asJSON)
@@ -196,7 +200,7 @@ func serveTeam(ctx context.Context, set settings, asJSON, bootstrap bool) error 
 
 // addresses are where the server listens, for its first line of JSON.
 func (s *teamServer) addresses() map[string]string {
-	return map[string]string{"url": "http://" + s.page.Addr().String(), "agents": "http://" + s.agentDoor.Addr().String()}
+	return map[string]string{"url": s.scheme(true) + s.page.Addr().String(), "agents": s.scheme(false) + s.agentDoor.Addr().String()}
 }
 
 func newLog(format string) *slog.Logger {

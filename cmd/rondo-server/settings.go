@@ -42,6 +42,9 @@ type settings struct {
 	Secrets  secretsSettings  `yaml:"secrets"`
 	Webhooks webhooksSettings `yaml:"webhooks"`
 	Audit    auditSettings    `yaml:"audit"`
+	Proxy    *proxySettings   `yaml:"proxy"`
+	Trust    []string         `yaml:"trust"`
+	TLS      *tlsSettings     `yaml:"tls"`
 	Metrics  metricsSettings  `yaml:"metrics"`
 	Storage  storageSettings  `yaml:"storage"`
 	Auth     *authSettings    `yaml:"auth"`
@@ -247,6 +250,8 @@ func (s *settings) check() error {
 	add(s.Secrets.check())
 	add(s.Audit.check())
 	add(s.Metrics.check())
+	add(s.Proxy.check())
+	add(s.TLS.check(s.URL, s.Proxies))
 	add(s.Storage.check())
 	add(s.Executor.check())
 	add(s.Auth.check())
