@@ -26,6 +26,7 @@ test: ## run all tests (PKG=./ci/... for some)
 	@command -v git >/dev/null || { echo "make test: git is needed and not installed" >&2; exit 1; }
 	$(GO) mod download
 	$(GO) test -timeout 10m $(PKG)
+	@if [ "$(PKG)" = ./... ]; then cd metrics/telegraf && $(GO) test -timeout 10m ./...; fi
 
 race: ## run all tests under the race detector (needs a C compiler)
 	CGO_ENABLED=1 $(GO) test -race -timeout 25m $(PKG)
@@ -43,6 +44,7 @@ lint: ## gofmt, go vet, and golangci-lint where it is installed
 	@unformatted=$$(gofmt -l $$(git ls-files -co --exclude-standard '*.go' | grep -v /testdata/)); \
 		if [ -n "$$unformatted" ]; then echo "not formatted with gofmt:"; echo "$$unformatted"; exit 1; fi
 	$(GO) vet $(PKG)
+	@if [ "$(PKG)" = ./... ]; then cd metrics/telegraf && $(GO) vet ./...; fi
 	@if command -v golangci-lint >/dev/null; then golangci-lint run $(PKG); \
 		else echo "golangci-lint is not installed: gofmt and go vet only"; fi
 

@@ -42,6 +42,7 @@ var thirdParties = []struct{ path, rooms, reason string }{
 	{"github.com/go-ldap/ldap/v3", "auth", "the protocol of directories: packets, filters and names"},
 	{"github.com/google/go-github", "ci/forge", "GitHub's REST API, with its limits, pages and errors"},
 	{"github.com/hashicorp/vault/api", "storage", "the official client of Vault's transit engine, in storage/secrets/vault only"},
+	{"github.com/influxdata/telegraf", "metrics", "Telegraf as a library, in the module metrics/telegraf only"},
 	{"github.com/jackc/pgx/v5", "storage", "the Postgres driver behind database/sql"},
 	{"github.com/klauspost/compress", "ci/agent storage", "zstd of caches, workspaces and sealed logs"},
 	{"github.com/mattn/go-isatty", "cmd", "live tables on a terminal, plain lines elsewhere"},
