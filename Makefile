@@ -17,7 +17,7 @@ VERSION   ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo de
 WITH_BENCH = $(shell grep -rlE '^func Benchmark' --include='*_test.go' . | xargs -r -n1 dirname | sort -u)
 WITH_FUZZ  = $(shell grep -rhoE '^func Fuzz[A-Za-z0-9_]+' --include='*_test.go' /dev/null . -H | sed -E 's|/[^/]*_test.go:func |:|' | sort -u)
 
-.PHONY: help test race bench lint check mission real corpus sdk build fuzz cover clean
+.PHONY: help test race faults bench lint check mission real corpus sdk build fuzz cover clean
 
 help: ## list what can be made
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -30,6 +30,11 @@ test: ## run all tests (PKG=./ci/... for some)
 
 race: ## run all tests under the race detector (needs a C compiler)
 	CGO_ENABLED=1 $(GO) test -race -timeout 25m $(PKG)
+
+# Promises P1-P9 and P14-P22 are tests of these names; the long ones run with
+# RONDO_FAULTS only, and RONDO_KILLS says how often servers and agents are killed.
+faults: ## the promises under faults, with the long tests (RONDO_KILLS=150)
+	RONDO_FAULTS=1 RONDO_KILLS=$${RONDO_KILLS:-150} $(GO) test -count=1 -timeout 12m -run 'Fault|P[0-9]+[a-z]?_|Sim|Kill|Crash|Lossy' ./...
 
 bench: ## run the benchmarks (BENCH=regexp BENCHTIME=1s)
 	$(GO) test -run '^$$' -bench '$(BENCH)' -benchtime $(BENCHTIME) -timeout 30m $(WITH_BENCH)

@@ -259,6 +259,7 @@ func (in *installation) handler() http.Handler {
 	mux.Handle("GET /app/", in.live)
 	mux.Handle("POST /pusher/auth", in.live)
 	mux.Handle("/api/v3/", runner.New(in.db, in.compiler.registry, runner.Config{Log: in.log, Auth: in.whoAPI, Orgs: in.orgs, MayOrg: in.mayOrg}))
+	mux.HandleFunc("GET /api/v2/rondo/fsck", in.fsckPage)
 	if in.figures != nil {
 		mux.HandleFunc("GET /metrics", in.metricsPage)
 	}

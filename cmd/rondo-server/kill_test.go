@@ -105,7 +105,13 @@ workflows: {main: {jobs: [work]}}
 		return true
 	})
 	checkRuns(t, s, all, marks)
+	code, found := s.call("GET", "/api/v2/rondo/fsck", "")
+	require.Equal(t, 200, code)
+	require.Equal(t, "{\"findings\":0}\n", found)
 	require.Equal(t, 0, s.stop(), s.errors())
+	out, err := program(t, "fsck", "--data", data).CombinedOutput()
+	require.NoError(t, err, string(out))
+	require.Contains(t, string(out), "nothing is wrong")
 }
 
 // checkRuns compares what the server says of each job with what its steps left

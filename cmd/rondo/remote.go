@@ -36,6 +36,7 @@ const exitGuard = 4
 type remote struct {
 	url, token string
 	from       string // who said so
+	patient    bool   // an answer may take as long as it does
 }
 
 // newRemote finds the server.
@@ -136,6 +137,9 @@ func (r *remote) do(ctx context.Context, method, path string, body any) (*http.R
 		req.Header.Set("Content-Type", "application/json")
 	}
 	client := &http.Client{Timeout: time.Minute}
+	if r.patient {
+		client.Timeout = 0
+	}
 	res, err := client.Do(req)
 	if err != nil {
 		return nil, fmt.Errorf("no server answers at %s (from %s): %w", r.url, r.from, err)
