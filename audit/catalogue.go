@@ -98,7 +98,9 @@ func ours(asking, job, flow []string) []Action {
 			all = append(all, Action{Name: "rondo." + noun.word + "." + verb, When: noun.says + ": " + verb, Target: noun.word, Strict: true})
 		}
 	}
-	for _, verb := range []string{"role_change", "reactivate", "delete", "link", "unlink"} {
+	for _, verb := range []string{
+		"role_change", "reactivate", "delete", "link", "unlink", "invite", "password_change", "password_reset", "sessions_end", "settings_change",
+	} {
 		all = append(all, Action{Name: "rondo.user." + verb, When: "an administrator or the person: " + verb, Target: "user", Payload: []string{"role", "provider"}, Strict: true})
 	}
 	for i := range all {

@@ -17,13 +17,16 @@ const (
 	actionLoggedIn    = "user.logged_in"
 	actionLoggedOut   = "user.logged_out"
 	actionSuspended   = "user.suspended"
-	actionReinstated  = "rondo.user.reinstated"
-	actionRole        = "rondo.user.role_changed"
-	actionDelete      = "rondo.user.deleted"
-	actionLinked      = "rondo.user.linked"
-	actionUnlinked    = "rondo.user.unlinked"
-	actionSettings    = "rondo.user.settings_changed"
-	actionSessionsOut = "rondo.user.sessions_ended"
+	actionReinstated  = "rondo.user.reactivate"
+	actionRole        = "rondo.user.role_change"
+	actionDelete      = "rondo.user.delete"
+	actionLinked      = "rondo.user.link"
+	actionUnlinked    = "rondo.user.unlink"
+	actionSettings    = "rondo.user.settings_change"
+	actionSessionsOut = "rondo.user.sessions_end"
+	actionPassword    = "rondo.user.password_change"
+	actionReset       = "rondo.user.password_reset"
+	actionInvite      = "rondo.user.invite"
 )
 
 // Why users are suspended. Only what begins with removed is lifted by a login.
@@ -126,16 +129,12 @@ func (u *Users) SetSuspendNew(ctx context.Context, suspend bool, by ci.Actor) er
 	return u.changeRoster(ctx, actionSettings, by, target, func(r *roster) { r.SuspendNew = suspend })
 }
 
-// changeRoster changes what all users have together. action "" is not put on
-// record.
+// changeRoster changes what all users have together, and puts that on record.
 func (u *Users) changeRoster(ctx context.Context, action string, by ci.Actor, target map[string]string, edit func(*roster)) error {
 	for range tries {
-		var event []ci.DocChange
-		if action != "" {
-			var err error
-			if event, err = u.note(ctx, ci.Act{Action: action, Actor: by, Target: target, Success: true}); err != nil {
-				return err
-			}
+		event, err := u.note(ctx, ci.Act{Action: action, Actor: by, Target: target, Success: true})
+		if err != nil {
+			return err
 		}
 		r, err := u.roster(ctx)
 		if err != nil {
@@ -163,7 +162,7 @@ func (u *Users) Bootstrap(ctx context.Context, again bool) (string, error) {
 		return "", err
 	}
 	token := newSecret("rondo_bootstrap_")
-	return token, u.changeRoster(ctx, "", ci.Actor{}, nil, func(r *roster) { r.Bootstrap = hash(token) })
+	return token, u.changeRoster(ctx, actionInvite, Operator, map[string]string{"role": string(RoleAll)}, func(r *roster) { r.Bootstrap = hash(token) })
 }
 
 // Invited reports whether a bootstrap token is good.

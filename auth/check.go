@@ -171,8 +171,8 @@ func (u *Users) conclude(ctx context.Context, r record, f findings) (record, err
 }
 
 // Run asks the directories about users who do nothing, too, so that they are
-// gone within the time of Recheck, and removes sessions that have ended, until
-// ctx ends.
+// gone within the time of Recheck, and removes sessions and links to a new
+// password that have ended, until ctx ends.
 func (u *Users) Run(ctx context.Context) error {
 	every := time.NewTicker(min(u.cfg.Recheck/5+time.Millisecond, retry))
 	defer every.Stop()
@@ -214,12 +214,14 @@ func (u *Users) round(ctx context.Context) error {
 	if err := g.Wait(); err != nil {
 		return err
 	}
-	for d, err := range u.docs.DueDocs(ctx, kindSession, u.now(), perRound) {
-		if err != nil {
-			return err
-		}
-		if _, err := u.docs.WriteDocs(ctx, ci.DocChange{Doc: d, Delete: true}); err != nil && !errors.Is(err, ci.ErrConflict) {
-			return err
+	for _, kind := range []string{kindSession, kindReset} {
+		for d, err := range u.docs.DueDocs(ctx, kind, u.now(), perRound) {
+			if err != nil {
+				return err
+			}
+			if _, err := u.docs.WriteDocs(ctx, ci.DocChange{Doc: d, Delete: true}); err != nil && !errors.Is(err, ci.ErrConflict) {
+				return err
+			}
 		}
 	}
 	return nil

@@ -48,8 +48,8 @@ type DoorConfig struct {
 }
 
 // A Door serves the pages of logging in and out: /login, /logout, /bootstrap,
-// and /accounts, where somebody sees and connects accounts. It is safe for
-// concurrent use.
+// /create-password, /password, and /accounts, where somebody sees and connects
+// accounts. It is safe for concurrent use.
 type Door struct {
 	users *Users
 	cfg   DoorConfig
@@ -76,7 +76,9 @@ func NewDoor(u *Users, cfg DoorConfig) *Door {
 }
 
 // Paths are what the handler serves.
-func (d *Door) Paths() []string { return []string{"/login", "/logout", "/bootstrap", "/accounts"} }
+func (d *Door) Paths() []string {
+	return []string{"/login", "/logout", "/bootstrap", "/create-password", "/password", "/accounts"}
+}
 
 // Handler returns what serves the paths.
 func (d *Door) Handler() http.Handler {
@@ -86,6 +88,10 @@ func (d *Door) Handler() http.Handler {
 	mux.HandleFunc("POST /logout", d.logout)
 	mux.HandleFunc("GET /bootstrap", d.showBootstrap)
 	mux.HandleFunc("POST /bootstrap", d.bootstrap)
+	mux.HandleFunc("GET /create-password", d.showCreate)
+	mux.HandleFunc("POST /create-password", d.create)
+	mux.HandleFunc("GET /password", d.showPassword)
+	mux.HandleFunc("POST /password", d.password)
 	mux.HandleFunc("GET /accounts", d.showAccounts)
 	mux.HandleFunc("POST /accounts", d.changeAccounts)
 	return d.Protect(mux)
@@ -127,6 +133,7 @@ func (d *Door) Protect(next http.Handler) http.Handler {
 const (
 	sessionCookie   = "rondo_session"
 	bootstrapCookie = "rondo_bootstrap"
+	resetCookie     = "rondo_reset"
 	securePrefix    = "__Host-"
 )
 

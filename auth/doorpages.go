@@ -20,7 +20,7 @@ type doorPage struct {
 	Buttons            []Button
 	Accounts           []Identity
 	User               ci.User
-	Done               string
+	Done               string // what has just been done
 }
 
 // show answers with a page.
@@ -140,26 +140,16 @@ func (d *Door) bootstrap(w http.ResponseWriter, r *http.Request) {
 		d.Problem(w, r, http.StatusBadRequest, "This is no form of this page.")
 		return
 	}
-	good, err := d.users.Invited(r.Context(), d.Value(r, bootstrapCookie))
-	if err != nil {
-		d.fault(w, r, err)
-		return
-	}
-	if !good {
-		d.Problem(w, r, http.StatusForbidden, "Open the link that the server printed first.")
-		return
-	}
-	id, err := d.cfg.Local.SetPassword(r.Context(), r.PostForm.Get("login"), r.PostForm.Get("password"))
-	if errors.Is(err, ci.ErrInvalid) {
+	u, secret, err := d.users.MakeAdministrator(r.Context(), r.PostForm.Get("login"), r.PostForm.Get("password"), d.visit(r))
+	switch {
+	case errors.Is(err, ci.ErrInvalid):
 		d.show(w, r, http.StatusBadRequest, "bootstrap", doorPage{Title: "The first administrator", Make: true, Passwords: d.passwords(),
 			Buttons: d.cfg.Buttons, Login: clip(r.PostForm.Get("login")), Problem: err.Error() + "."})
-		return
-	}
-	if err != nil {
+	case err != nil:
 		d.Answer(w, r, err)
-		return
+	default:
+		d.entered(w, r, u, secret, "/admin/users", nil)
 	}
-	d.Enter(w, r, id, "/admin/users")
 }
 
 // showAccounts shows how somebody logs in, and what can be connected.
@@ -181,6 +171,7 @@ func (d *Door) showAccounts(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	p.Accounts = rec.Identities
+	p.Done = doneText[r.URL.Query().Get("done")]
 	d.show(w, r, http.StatusOK, "accounts", p)
 }
 

@@ -25,6 +25,11 @@ type Visit struct {
 // a login brings back only who was suspended because that very directory had
 // lost them.
 func (u *Users) Enter(ctx context.Context, id Identity, v Visit) (ci.User, string, error) {
+	return u.enterWith(ctx, id, v, func(*draft) error { return nil })
+}
+
+// enterWith is Enter with something more that is written together with it.
+func (u *Users) enterWith(ctx context.Context, id Identity, v Visit, more func(*draft) error) (ci.User, string, error) {
 	if id.Provider == "" || id.Subject == "" || id.Login == "" {
 		return ci.User{}, "", fmt.Errorf("log in: an identity without provider, subject or login: %w", ci.ErrInvalid)
 	}
@@ -46,7 +51,8 @@ func (u *Users) Enter(ctx context.Context, id Identity, v Visit) (ci.User, strin
 					return nil, errors.Join(errTaken, err)
 				}
 			}
-			return u.enter(d, id, v)
+			target, err := u.enter(d, id, v)
+			return target, errors.Join(err, more(d))
 		})
 		if errors.Is(err, errTaken) || user != "" && errors.Is(err, ci.ErrNotFound) {
 			continue // somebody was faster with the same identity, or deleted the user
@@ -128,6 +134,7 @@ func matches(all []record, id Identity, by string) []string {
 func (u *Users) enter(d *draft, id Identity, v Visit) (map[string]string, error) {
 	now := u.now()
 	invited := d.roster.Bootstrap != "" && v.Bootstrap != "" && same(d.roster.Bootstrap, hash(v.Bootstrap))
+	d.invited = invited
 	if d.ID == "" {
 		d.ID, d.Login, d.Created = ci.NewID(), id.Login, now
 		if d.roster.SuspendNew && d.roster.Begun && !invited {

@@ -26,7 +26,12 @@ func (u *Users) Connect(ctx context.Context, secret string, id Identity) (ci.Use
 	if u.now().Sub(s.Created) > fresh {
 		return ci.User{}, fmt.Errorf("connect account: log in again first; this takes a login of the last %d minutes: %w", int(fresh.Minutes()), ci.ErrDenied)
 	}
-	r, err := u.change(ctx, who.ID, actionLinked, actor(who), func(d *draft) (map[string]string, error) {
+	return u.connect(ctx, who.ID, id, actor(who))
+}
+
+// connect gives a user an identity.
+func (u *Users) connect(ctx context.Context, user string, id Identity, by ci.Actor) (ci.User, error) {
+	r, err := u.change(ctx, user, actionLinked, by, func(d *draft) (map[string]string, error) {
 		target := map[string]string{"provider": id.Provider, "account": id.Login}
 		if old, ok := d.identity(id.Provider); ok && old.Subject != id.Subject {
 			return nil, fmt.Errorf("connect account: %s is connected already; disconnect it first: %w", old.Login, ci.ErrConflict)
@@ -49,7 +54,8 @@ func (u *Users) Connect(ctx context.Context, secret string, id Identity) (ci.Use
 }
 
 // Disconnect takes an identity from a user; by is the user or an
-// administrator. The last one stays: [ci.ErrConflict].
+// administrator. The last one stays, and of an administrator the last one by
+// which the settings let people in: [ci.ErrConflict].
 func (u *Users) Disconnect(ctx context.Context, user, provider string, by ci.Actor) (Identity, error) {
 	if by.ID != user || by.Kind != ci.ActorUser {
 		if err := u.Allowed(ctx, by, RoleAll); err != nil {
@@ -66,6 +72,9 @@ func (u *Users) Disconnect(ctx context.Context, user, provider string, by ci.Act
 			return nil, fmt.Errorf("disconnect account: it is the only way for this user to log in: %w", ci.ErrConflict)
 		}
 		d.Identities = slices.DeleteFunc(d.Identities, func(i Identity) bool { return i.Provider == provider })
+		if Role(d.Role) == RoleAll && !enters(d.record, u.entrances()) {
+			return nil, fmt.Errorf("disconnect account: it is the only way of the settings by which this administrator can log in: %w", ci.ErrConflict)
+		}
 		d.more = append(d.more, ci.DocChange{Delete: true, Doc: ci.Doc{Kind: kindIdentity, ID: identityID(provider, gone.Subject), Version: ci.AnyVersion}})
 		d.put(d.Identities[len(d.Identities)-1])
 		return map[string]string{"provider": provider, "account": gone.Login}, nil

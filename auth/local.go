@@ -63,16 +63,37 @@ func (*Local) Name() string { return LocalProvider }
 func localID(login string) string { return strings.ToLower(norm.NFKC.String(strings.TrimSpace(login))) }
 
 // SetPassword gives the account of a login a password, and makes the account
-// if there is none. A password that is too short is [ci.ErrInvalid].
+// if there is none. A password that is too short is [ci.ErrInvalid]. It is for
+// who brings accounts along: what people do, [Users] puts on record.
 func (l *Local) SetPassword(ctx context.Context, login, password string) (Identity, error) {
-	if n := utf8.RuneCountInString(password); n < MinPassword || len(password) > 1024 {
-		return Identity{}, fmt.Errorf("set password: it has %d characters, %d to 1024 are allowed: %w", n, MinPassword, ci.ErrInvalid)
+	a, c, err := l.draft(ctx, login, password)
+	if err == nil {
+		err = l.write(ctx, c)
 	}
-	hashed, err := l.hash(ctx, password)
 	if err != nil {
 		return Identity{}, err
 	}
+	return a.identity(), nil
+}
+
+// draft returns the account of a login with another password, and the change
+// that makes it so.
+func (l *Local) draft(ctx context.Context, login, password string) (account, ci.DocChange, error) {
+	if n := utf8.RuneCountInString(password); n < MinPassword || len(password) > 1024 {
+		return account{}, ci.DocChange{}, fmt.Errorf("set password: it has %d characters, %d to 1024 are allowed: %w", n, MinPassword, ci.ErrInvalid)
+	}
+	hashed, err := l.hash(ctx, password)
+	if err != nil {
+		return account{}, ci.DocChange{}, err
+	}
 	return l.put(ctx, login, hashed)
+}
+
+func (l *Local) write(ctx context.Context, c ci.DocChange) error {
+	if _, err := l.docs.WriteDocs(ctx, c); err != nil {
+		return fmt.Errorf("set password: %w", err)
+	}
+	return nil
 }
 
 // Import makes an account whose password is known by its SHA-256 with a salt
@@ -81,13 +102,22 @@ func (l *Local) Import(ctx context.Context, login, salt, sum string) (Identity, 
 	if raw, err := hex.DecodeString(sum); err != nil || len(raw) != sha256.Size || salt == "" || strings.Contains(salt, "$") {
 		return Identity{}, fmt.Errorf("import password: a salt and a SHA-256 in hexadecimal are wanted: %w", ci.ErrInvalid)
 	}
-	return l.put(ctx, login, "sha256$"+salt+"$"+strings.ToLower(sum))
+	a, c, err := l.put(ctx, login, "sha256$"+salt+"$"+strings.ToLower(sum))
+	if err == nil {
+		err = l.write(ctx, c)
+	}
+	if err != nil {
+		return Identity{}, err
+	}
+	return a.identity(), nil
 }
 
-func (l *Local) put(ctx context.Context, login, hashed string) (Identity, error) {
+// put is draft with what the password was hashed to; "" is no password at all.
+func (l *Local) put(ctx context.Context, login, hashed string) (account, ci.DocChange, error) {
+	none := ci.DocChange{}
 	login = norm.NFC.String(strings.TrimSpace(login))
 	if id := localID(login); id == "" || len(id) > 100 || strings.ContainsFunc(id, func(r rune) bool { return r < ' ' || r == 0x7f }) {
-		return Identity{}, fmt.Errorf("set password: %.40q is no login: %w", login, ci.ErrInvalid)
+		return account{}, none, fmt.Errorf("set password: %.40q is no login: %w", login, ci.ErrInvalid)
 	}
 	d, err := l.docs.Doc(ctx, kindPassword, localID(login))
 	a := account{Subject: ci.NewID(), Login: login}
@@ -97,17 +127,14 @@ func (l *Local) put(ctx context.Context, login, hashed string) (Identity, error)
 	case errors.Is(err, ci.ErrNotFound):
 		d, err = ci.Doc{Kind: kindPassword, ID: localID(login)}, nil
 	}
-	if err != nil {
-		return Identity{}, fmt.Errorf("set password: %w", err)
-	}
-	a.Hash = hashed
-	if d.Body, err = json.Marshal(a); err == nil {
-		_, err = l.docs.WriteDocs(ctx, ci.DocChange{Doc: d})
+	if err == nil {
+		a.Hash = hashed
+		d.Body, err = json.Marshal(a)
 	}
 	if err != nil {
-		return Identity{}, fmt.Errorf("set password: %w", err)
+		return account{}, none, fmt.Errorf("set password: %w", err)
 	}
-	return a.identity(), nil
+	return a, ci.DocChange{Doc: d}, nil
 }
 
 // Delete removes the account of a login.

@@ -96,6 +96,8 @@ type draft struct {
 	drop   bool // the user is to be deleted
 	// forced lets the last administrator go.
 	forced bool
+	// invited says that whoever logs in has the bootstrap token.
+	invited bool
 }
 
 // change reads a user (or, with id "", begins a new one), lets edit change

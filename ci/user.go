@@ -41,6 +41,19 @@ type Joining struct {
 	Problem string `json:"problem,omitempty"`
 }
 
+// A Match is a [User] and who in a directory may be the same person.
+type Match struct {
+	User User `json:"user"`
+	// Linked is the user's login there; "" if there is none.
+	Linked string `json:"linked,omitempty"`
+	// Found are the logins there of who may be the same person, By is why:
+	// "email" or "login".
+	Found []string `json:"found"`
+	By    string   `json:"by,omitempty"`
+	// Problem says what stands against a link; "" is nothing.
+	Problem string `json:"problem,omitempty"`
+}
+
 // A Session is a browser in which a [User] is logged in.
 type Session struct {
 	ID      string    `json:"id"` // to name it by, not to enter with
