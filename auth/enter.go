@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/rondo-ci/rondo/ci"
 )
@@ -170,6 +171,9 @@ func (u *Users) enter(d *draft, id Identity, v Visit) (map[string]string, error)
 		}
 	}
 	d.Checked, d.Tried = now, now.Add(-retry)
+	if as := id.AsOf.UTC().Truncate(time.Millisecond); !id.AsOf.IsZero() && as.Before(now) {
+		d.Checked = as
+	}
 	if d.Suspended == "" {
 		d.SignIns++
 		d.Last, d.Current = d.Current, ci.SignIn{At: now, Address: v.Address}

@@ -2,6 +2,7 @@ package auth
 
 import (
 	"context"
+	"time"
 )
 
 // An Identity is a person as a directory or a code host knows them.
@@ -19,6 +20,9 @@ type Identity struct {
 	// Role is what the groups entitle to, by the settings of the provider; ""
 	// is nothing more than any other user.
 	Role Role `json:"role,omitempty"`
+	// AsOf is since when all of this was so at least; zero is now. What is
+	// older is asked for again as much sooner.
+	AsOf time.Time `json:"-"`
 }
 
 // A Role says what a user may do in the whole installation. What they may do

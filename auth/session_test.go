@@ -200,3 +200,19 @@ func TestLoginLimits(t *testing.T) {
 		require.Equal(t, auth.ErrLogin, err)
 	}
 }
+
+// LDP-11: what a login knows from some minutes ago is asked about that much
+// sooner, so that the quarter of an hour holds for it, too.
+func TestLDP11_Remembered(t *testing.T) {
+	p := newPlace(memdb.New())
+	p.dir.put("1", "ada")
+	_, session, err := p.users.Enter(t.Context(), auth.Identity{Provider: "ldap", Subject: "1", Login: "ada", AsOf: p.now.Add(-4 * time.Minute)}, auth.Visit{})
+	require.NoError(t, err)
+	delete(p.dir.people, "1")
+	p.now = p.now.Add(10 * time.Minute)
+	_, _, err = p.users.Session(t.Context(), session)
+	require.NoError(t, err)
+	p.now = p.now.Add(time.Minute)
+	_, _, err = p.users.Session(t.Context(), session)
+	require.ErrorIs(t, err, ci.ErrDenied)
+}

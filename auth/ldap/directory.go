@@ -36,6 +36,7 @@ type Directory struct {
 
 	searchers *keep // bound as the search user
 	provers   *keep // bound as whoever came last, or as nobody
+	graph     *graph
 
 	mu   sync.Mutex
 	down map[server]time.Time // until when it comes last
@@ -52,7 +53,7 @@ func New(s Settings, cfg Config) (*Directory, error) {
 	}
 	d := &Directory{
 		s: s, log: cfg.Log, observe: cfg.Observe, servers: s.servers(), roots: pool(s.Network.CA),
-		searchers: newKeep(s.Network.Connections), provers: newKeep(s.Network.Connections), down: map[server]time.Time{},
+		searchers: newKeep(s.Network.Connections), provers: newKeep(s.Network.Connections), graph: newGraph(), down: map[server]time.Time{},
 	}
 	if d.log == nil {
 		d.log = slog.New(slog.DiscardHandler)
@@ -73,7 +74,8 @@ func (d *Directory) Name() string { return ProviderName }
 func (d *Directory) patience() time.Duration { return 3 * d.s.Network.Timeout }
 
 // Login finds the one entry with the login, binds as it with the password and
-// reads its groups. Whoever is not let in gets a [Refusal], whose text is for
+// reads its groups, which may be remembered from some minutes ago as far as
+// they are above others: the identity's AsOf says so. Whoever is not let in gets a [Refusal], whose text is for
 // operators; tell the person [Refused]. Any other error means that the
 // directory could not be asked, and is no verdict on the person.
 func (d *Directory) Login(ctx context.Context, login, password string) (auth.Identity, error) {
@@ -168,7 +170,8 @@ func (d *Directory) admit(ctx context.Context, tr *tracer, entry *wire.Entry, lo
 	}
 	var in groups
 	err = d.search(ctx, tr, func(s searcher) (err error) {
-		in, err = s.groups(entry)
+		s.remembers = proven && tr == nil
+		in, id.AsOf, err = s.groups(entry)
 		return err
 	})
 	if err != nil {
@@ -191,7 +194,8 @@ func (d *Directory) admit(ctx context.Context, tr *tracer, entry *wire.Entry, lo
 	})
 }
 
-// Lookup returns the identity of the subject as it is now. Who is deleted,
+// Lookup returns the identity of the subject as it is now, with nothing that is
+// remembered. Who is deleted,
 // disabled, expired, locked, outside of user_search_dn or not in the required
 // group any more is a [Refusal] that is [ci.ErrNotFound]. Any other error means
 // that the directory could not be asked.

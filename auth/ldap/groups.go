@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	wire "github.com/go-ldap/ldap/v3"
 
@@ -24,11 +25,11 @@ const (
 // groups are a person's, from the key of the DN to the name.
 type groups map[string]string
 
-// groups returns all groups of the person.
-func (s searcher) groups(p *wire.Entry) (groups, error) {
+// groups returns all groups of the person, and since when that was so at
+// least; zero is now.
+func (s searcher) groups(p *wire.Entry) (all groups, since time.Time, err error) {
 	set := s.d.s.Groups
-	all := groups{}
-	var err error
+	all = groups{}
 	switch {
 	case set.Nested == MemberOf:
 		for _, dn := range p.GetEqualFoldAttributeValues("memberOf") {
@@ -43,14 +44,14 @@ func (s searcher) groups(p *wire.Entry) (groups, error) {
 			wire.LDAPResultUnavailableCriticalExtension, wire.LDAPResultUnwillingToPerform, wire.LDAPResultInappropriateMatching) {
 			s.d.log.Warn("the directory does not follow nested groups itself; they are asked for level by level", "error", err)
 			all = groups{}
-			err = s.expand(all, p)
+			since, err = s.expand(all, p)
 		}
 	default:
 		// Chain at a server that is no Active Directory would be an empty list
 		// without a word: OpenLDAP ignores what it does not know in a filter.
-		err = s.expand(all, p)
+		since, err = s.expand(all, p)
 	}
-	return all, explain(err, "group_search_dn "+set.SearchDN)
+	return all, since, explain(err, "group_search_dn "+set.SearchDN)
 }
 
 // membership is the filter of groups that list the member.
@@ -80,8 +81,9 @@ func (s searcher) chain(all groups, p *wire.Entry) error {
 }
 
 // expand asks for the groups of all that was found so far, one request a level,
-// until nothing is new: a cycle ends by itself.
-func (s searcher) expand(all groups, p *wire.Entry) error {
+// until nothing is new: a cycle ends by itself. If what is above the person's
+// own groups is remembered, it asks for those only.
+func (s searcher) expand(all groups, p *wire.Entry) (since time.Time, err error) {
 	set := s.d.s.Groups
 	conditions := []string{membership(s.d.s.GroupMembership, p.DN)}
 	if sid := primaryGroup(p); sid != nil {
@@ -90,9 +92,9 @@ func (s searcher) expand(all groups, p *wire.Entry) error {
 	for depth := 1; len(conditions) > 0; depth++ {
 		if depth > set.Depth {
 			s.d.log.Warn("groups are nested deeper than group_depth; what is above is not seen", "person", p.DN, "depth", set.Depth)
-			return nil
+			return since, nil
 		}
-		var next []string
+		var fresh []*wire.Entry
 		for some := range slices.Chunk(conditions, maxOr) {
 			condition := some[0]
 			if len(some) > 1 {
@@ -100,17 +102,24 @@ func (s searcher) expand(all groups, p *wire.Entry) error {
 			}
 			found, err := s.level(all, fmt.Sprintf("groups, level %d", depth), condition)
 			if err != nil {
-				return err
+				return since, err
 			}
-			for _, g := range found {
-				next = append(next, membership(s.d.s.GroupMembership, g.DN))
+			fresh = append(fresh, found...)
+		}
+		if set.Nested == Off {
+			return since, nil
+		}
+		if s.remembers && depth == 1 {
+			if since, ok := s.d.graph.climb(all, fresh, set.Depth); ok {
+				return since, nil
 			}
 		}
-		if conditions = next; set.Nested == Off {
-			return nil
+		conditions = nil
+		for _, g := range fresh {
+			conditions = append(conditions, membership(s.d.s.GroupMembership, g.DN))
 		}
 	}
-	return nil
+	return since, nil
 }
 
 // level adds the groups for which the condition holds and returns the new ones.

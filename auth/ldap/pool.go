@@ -118,9 +118,10 @@ func (d *Directory) use(ctx context.Context, k *keep, prepare func(*link) error,
 }
 
 // Run keeps a connection warm, so that the first login of the morning is as
-// quick as the next one, and closes those that nobody uses. It returns when the
-// context ends and closes all of them; the directory works before, without and
-// no longer after it.
+// quick as the next one, closes those that nobody uses, and keeps what is
+// remembered of groups within groups younger than five minutes. It returns when
+// the context ends and closes all of them; the directory works before, without
+// (then logins climb the groups by requests) and no longer after it.
 func (d *Directory) Run(ctx context.Context) error {
 	tick := time.NewTicker(time.Minute)
 	defer tick.Stop()
@@ -128,10 +129,15 @@ func (d *Directory) Run(ctx context.Context) error {
 		warm, cancel := context.WithTimeout(ctx, d.patience())
 		_ = d.search(warm, nil, func(s searcher) error { return s.alive() }) // a login says what is wrong
 		cancel()
+		if err := d.refresh(ctx); err != nil && ctx.Err() == nil {
+			d.log.Warn("groups within groups cannot be read now; logins ask for them level by level", "error", err)
+		}
 		select {
 		case <-ctx.Done():
 			d.Close()
 			return nil
+		case <-d.graph.poke:
+			// Whoever logs in meanwhile shall find what this one missed.
 		case <-tick.C:
 			d.searchers.prune(false)
 			d.provers.prune(false)

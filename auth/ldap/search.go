@@ -24,6 +24,8 @@ type searcher struct {
 	d  *Directory
 	l  *link
 	tr *tracer
+	// remembers lets it use what is remembered of groups within groups.
+	remembers bool
 }
 
 // search runs f with a connection of the search user; under a trace with a new
@@ -31,7 +33,7 @@ type searcher struct {
 func (d *Directory) search(ctx context.Context, tr *tracer, f func(searcher) error) error {
 	if tr == nil {
 		return d.use(ctx, d.searchers, func(l *link) error { return d.enter(nil, l) }, func(l *link) error {
-			return f(searcher{d, l, nil})
+			return f(searcher{d: d, l: l})
 		})
 	}
 	if tr.link == nil {
@@ -42,12 +44,12 @@ func (d *Directory) search(ctx context.Context, tr *tracer, f func(searcher) err
 		tr.link = l
 	}
 	defer tr.link.during(ctx)()
-	return f(searcher{d, tr.link, tr})
+	return f(searcher{d: d, l: tr.link, tr: tr})
 }
 
 // enter binds as the search user and asks what kind of server this is.
 func (d *Directory) enter(tr *tracer, l *link) error {
-	s := searcher{d, l, tr}
+	s := searcher{d: d, l: l, tr: tr}
 	command := s.command("", "base", "(objectClass=*)", []string{"supportedCapabilities", "vendorName"})
 	err := tr.step("search bind", "a bind as search_user "+d.s.SearchUser, command, func() (string, error) {
 		if err := l.Bind(d.s.SearchUser, d.s.SearchPassword); err != nil {
