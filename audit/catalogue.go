@@ -75,6 +75,7 @@ func ours(asking, job, flow []string) []Action {
 		{Name: "project.secrets.accessed", When: "a job is about to get variables and keys of its project", Target: "project", Payload: append(asking, "variables", "keys"), Strict: true},
 		{Name: "rondo.audit.key.rotate", When: "checkpoints of this log are signed with a new key from now on", Target: "installation", Payload: []string{"key"}, Strict: true},
 		{Name: "rondo.audit.export", When: "the book is downloaded", Target: "installation", Payload: []string{"format", "filter"}, Strict: true},
+		{Name: "rondo.directory.test", When: "somebody tries a login of the directory on its page", Target: "directory", Payload: []string{"login"}, Strict: true},
 		{Name: "rondo.keys.rotate", When: "a new key for stored secrets is made", Target: "installation", Strict: true},
 		{Name: "rondo.node.drain", When: "a node is to take nothing new", Target: "node", Payload: []string{"deadline"}, Strict: true},
 		{Name: "rondo.node.ready", When: "a node may take tasks again", Target: "node", Strict: true},

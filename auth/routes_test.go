@@ -206,13 +206,18 @@ var bodies = map[string]string{
 	"POST /api/v2/rondo/queue/cancel":       `{"count":1}`,
 	"POST /nodes":                           "do=drain&node=0",
 	"POST /api/v2/rondo/users/settings":     `{"suspend_new":false}`,
-	"POST /api/v3/runner/resource":          `{"resource_class":"acme/linux"}`,
-	"POST /api/v3/runner/token":             `{"resource_class":"acme/linux","nickname":"n"}`,
-	"POST /projects":                        "slug=gh/acme/shop",
-	"POST /admin/users":                     "do=logout&id=<user-id>",
-	"POST /orgs/{slug...}":                  "name=third",
-	"POST /contexts/{context}":              "do=set&name=MORE&value=12345678",
-	"POST /settings/{section}/{slug...}":    "do=set&name=MORE&value=12345678",
+	"POST /admin/ldap":                      "do=test&login=ada",
+	"POST /admin/ldap/users":                "do=link&id=<user-id>&login=other",
+
+	"POST /api/v2/rondo/users/{user-id}/identities": `{"directory":"ldap","login":"someone"}`,
+	"POST /api/v2/rondo/users/password-reset":       `{"login":"spare"}`,
+	"POST /api/v3/runner/resource":                  `{"resource_class":"acme/linux"}`,
+	"POST /api/v3/runner/token":                     `{"resource_class":"acme/linux","nickname":"n"}`,
+	"POST /projects":                                "slug=gh/acme/shop",
+	"POST /admin/users":                             "do=logout&id=<user-id>",
+	"POST /orgs/{slug...}":                          "name=third",
+	"POST /contexts/{context}":                      "do=set&name=MORE&value=12345678",
+	"POST /settings/{section}/{slug...}":            "do=set&name=MORE&value=12345678",
 }
 
 // queries likewise.
@@ -223,5 +228,7 @@ var queries = map[string]string{
 	"GET /api/v2/webhook":                                "?scope-type=project&scope-id=<project-id>",
 	"GET /api/v2/rondo/log":                              "?task=<job-id>.0&step=0",
 	"GET /api/v2/rondo/users/migration":                  "?directory=ldap&by=email",
+	"DELETE /api/v2/rondo/users/{user-id}/identities":    "?directory=ldap",
+	"GET /api/v2/rondo/users/matches":                    "?directory=ldap",
 	"DELETE /api/v2/rondo/users":                         "?login=someone&forge=github",
 }

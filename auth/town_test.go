@@ -86,6 +86,46 @@ func (r ring) RotateKeys(ctx context.Context, by ci.Actor) (ci.SealingKey, error
 	return ci.SealingKey{}, r.u.Allowed(ctx, by, auth.RoleWrite)
 }
 
+// counter is a directory as rondo-server shows it.
+type counter struct{ u *auth.Users }
+
+func (c counter) Settings(ctx context.Context, by ci.Actor) ([][2]string, error) {
+	return nil, c.u.Allowed(ctx, by, auth.RoleRead)
+}
+
+func (c counter) Test(ctx context.Context, _, _ string, by ci.Actor) (web.DirectoryTest, error) {
+	return web.DirectoryTest{}, c.u.Allowed(ctx, by, auth.RoleWrite)
+}
+
+func (c counter) Matches(ctx context.Context, by ci.Actor) ([]ci.Match, error) {
+	return c.u.Matches(ctx, "ldap", by)
+}
+
+func (c counter) Link(ctx context.Context, id, login string, by ci.Actor) error {
+	_, err := c.u.Link(ctx, id, "ldap", login, by)
+	return err
+}
+
+func (c counter) Unlink(ctx context.Context, id string, by ci.Actor) error {
+	return c.u.Unlink(ctx, id, "ldap", by)
+}
+
+// shelf is a directory with everybody in it who is looked for.
+type shelf struct{ auth.Provider }
+
+func (shelf) Name() string { return "ldap" }
+
+func (shelf) Find(_ context.Context, _, logins []string) (all []auth.Identity, err error) {
+	for _, l := range logins {
+		all = append(all, auth.Identity{Provider: "ldap", Subject: l, Login: l})
+	}
+	return all, nil
+}
+
+func (shelf) Lookup(_ context.Context, subject string) (auth.Identity, error) {
+	return auth.Identity{Provider: "ldap", Subject: subject, Login: subject}, nil
+}
+
 const operatorToken = "rondo_of_the_data_folder"
 
 // A town is all that a server answers, behind a gate.
@@ -102,7 +142,10 @@ func newTown(t *testing.T) *town {
 	ctx := t.Context()
 	db := memdb.New()
 	n := &town{t: t, mux: http.NewServeMux(), tokens: auth.NewTokens(db), ids: map[string]string{}}
-	n.users = auth.NewUsers(db, auth.Config{Hosts: []auth.Directory{hub{}}})
+	local := auth.NewLocal(db)
+	_, err := local.SetPassword(ctx, "spare", "in case of fire")
+	require.NoError(t, err)
+	n.users = auth.NewUsers(db, auth.Config{Providers: []auth.Provider{local, shelf{}}, Hosts: []auth.Directory{hub{}}})
 	orgs := func(context.Context) ([]string, error) { return []string{"gh/acme"}, nil }
 	gate := auth.NewGate(n.users, n.tokens, auth.GateConfig{Hosts: []auth.Host{hub{}}, Operator: operatorToken, Orgs: orgs})
 	p := ci.Project{ID: ci.ProjectID(ci.NewID()), Slug: "gh/acme/shop", Org: "acme", Repo: "shop", DefaultBranch: "main"}
@@ -162,7 +205,7 @@ func newTown(t *testing.T) *town {
 			return trigger(ctx, ci.Trigger{Project: p.ID, Branch: branch, Actor: by, Source: ci.SourceAPI})
 		},
 		Chapters: web.Chapters{
-			Contexts: safe, Variables: safe, Keys: safe, Schedules: clock, Webhooks: courier, Tokens: n.tokens, Users: n.users, Audit: book,
+			Contexts: safe, Variables: safe, Keys: safe, Schedules: clock, Webhooks: courier, Tokens: n.tokens, Users: n.users, Audit: book, Directory: counter{n.users},
 			PutProject: db.PutProject, Follow: follow, Orgs: gate.Orgs, May: gate.May, MayOrg: gate.MayOrg, MaySettings: gate.MaySettings,
 		},
 		Queue: web.Queue{
@@ -264,6 +307,8 @@ func (n *town) populate(p ci.Project, started func()) {
 	u, _, err := n.users.Enter(n.t.Context(), auth.Identity{Provider: "github", Subject: "someone", Login: "someone"}, auth.Visit{})
 	require.NoError(n.t, err)
 	n.ids["user-id"], n.ids["id"] = u.ID, u.ID
+	_, _, err = n.users.Enter(n.t.Context(), auth.Identity{Provider: "local", Subject: "spare", Login: "spare"}, auth.Visit{})
+	require.NoError(n.t, err)
 	first, _, err := n.users.Enter(n.t.Context(), auth.Identity{Provider: "github", Subject: "first", Login: "first"}, auth.Visit{})
 	require.NoError(n.t, err)
 	_, err = n.users.SetRole(n.t.Context(), first.ID, "all", auth.Operator)

@@ -95,6 +95,24 @@ type Migration interface {
 	Join(ctx context.Context, directory, rule string, by ci.Actor) error
 }
 
+// UserLinks bring users that exist to a directory one by one. The Users of
+// [Chapters] may have them.
+type UserLinks interface {
+	// Matches lists all users, and who of the directory may be the same person.
+	Matches(ctx context.Context, directory string, by ci.Actor) ([]ci.Match, error)
+	// Link lets a user log in as the login of the directory, Unlink no longer.
+	Link(ctx context.Context, id, directory, login string, by ci.Actor) (ci.User, error)
+	Unlink(ctx context.Context, id, directory string, by ci.Actor) error
+}
+
+// Passwords are those that are kept here. The Users of [Chapters] may have
+// them.
+type Passwords interface {
+	// ResetPassword takes the password of an account away ("" is the only one)
+	// and returns the token of /create-password for another.
+	ResetPassword(ctx context.Context, login string, by ci.Actor) (token string, err error)
+}
+
 // Keyring is what stored secrets are encrypted with. Whether the actor may see
 // or turn its keys is for it to say, with [ci.ErrDenied].
 type Keyring interface {

@@ -43,7 +43,7 @@ func routes() []route {
 	return slices.Concat(
 		documented(), jobRoutes(), orgRoutes(), projectRoutes(), contextRoutes(), variableRoutes(), keyRoutes(), scheduleRoutes(),
 		webhookRoutes(), definitionRoutes(), triggerRoutes(), compileRoutes(), claimRoutes(), policyRoutes(), insightRoutes(), usageRoutes(),
-		keyringRoutes(), auditRoutes(), userRoutes(), nodeRoutes(), queueRoutes(), own(),
+		keyringRoutes(), auditRoutes(), userRoutes(), userLinkRoutes(), nodeRoutes(), queueRoutes(), own(),
 	)
 }
 

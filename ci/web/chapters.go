@@ -21,6 +21,7 @@ type Chapters struct {
 	Account   Account
 	Audit     Audit
 	Users     Users
+	Directory Directory
 	// PutProject writes the settings of a project.
 	PutProject func(ctx context.Context, p ci.Project) error
 	// Follow makes the code host tell of pushes to a repository, by its slug,

@@ -58,7 +58,7 @@ type site struct {
 // New returns the handler of the pages, to be mounted at the root of an
 // installation; it may share the mux with others, since it serves /, /assets/,
 // /projects/, /pipelines/, /workflows/, /jobs/, /artifacts/, /settings/,
-// /insights/, /orgs/, /contexts/, /admin/users, /queue, /nodes, /audit, /account and /events. It is safe for
+// /insights/, /orgs/, /contexts/, /admin/, /queue, /nodes, /audit, /account and /events. It is safe for
 // concurrent use.
 func New(conduct Conductor, read Reader, cfg Config) http.Handler {
 	if cfg.Log == nil {
@@ -120,6 +120,10 @@ func (s *site) routes() *http.ServeMux {
 		"POST /account":                                s.changeAccount,
 		"GET /admin/users":                             s.users,
 		"POST /admin/users":                            s.changeUsers,
+		"GET /admin/ldap":                              s.ldap,
+		"POST /admin/ldap":                             s.testDirectory,
+		"GET /admin/ldap/users":                        s.migration,
+		"POST /admin/ldap/users":                       s.migrate,
 		"GET /queue":                                   s.queue,
 		"GET /nodes":                                   s.nodes,
 		"POST /nodes":                                  s.changeNode,

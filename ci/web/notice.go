@@ -49,6 +49,8 @@ var results = map[string]string{
 	"ping":          "The test message was delivered.",
 	"token-gone":    "The token is deleted. Programs that use it are refused from now on.",
 	"user":          "The change is made.",
+	"linked":        "The user is linked, and can log in by the directory.",
+	"unlinked":      "The link is taken back.",
 	"drained":       "The node drains: it finishes what it has and takes nothing new. When it has nothing left it may be ended.",
 	"undrained":     "The node takes tasks again.",
 	"user-gone":     "The user is deleted.",

@@ -43,6 +43,7 @@ type usersBody struct {
 	Rows       []userRow
 	Roles      [][2]string // the word, and what it is called
 	SuspendNew bool
+	Directory  bool // people log in by one
 }
 
 // A userRow is a user and where they are logged in.
@@ -71,7 +72,7 @@ func (s *site) showUsers(w http.ResponseWriter, r *http.Request, code int, n not
 	if err != nil {
 		return err
 	}
-	b := usersBody{notice: n, Roles: roles}
+	b := usersBody{notice: n, Roles: roles, Directory: s.cfg.Chapters.Directory != nil}
 	for _, u := range all {
 		sessions, err := ask.Sessions(r.Context(), u.ID, by)
 		if err != nil && !hidden(err) {

@@ -35,6 +35,15 @@ func people(t *testing.T) (*auth.Users, http.Handler, ci.User) {
 	ada, secret := enter("github", "ada")
 	_, err := users.Connect(t.Context(), secret, auth.Identity{Provider: "ldap", Subject: "1", Login: "ada"})
 	require.NoError(t, err)
+	var again, reset string
+	for _, login := range []string{"root", "spare"} {
+		_, err = local.SetPassword(t.Context(), login, "in case of fire")
+		require.NoError(t, err)
+		_, again, err = users.Login(t.Context(), login, "in case of fire", auth.Visit{})
+		require.NoError(t, err)
+	}
+	reset, err = users.ResetPassword(t.Context(), "root", auth.Operator)
+	require.NoError(t, err)
 	bob, _ := enter("ldap", "bob")
 	_, err = users.Suspend(t.Context(), bob.ID, true, auth.Operator)
 	require.NoError(t, err)
@@ -46,6 +55,10 @@ func people(t *testing.T) (*auth.Users, http.Handler, ci.User) {
 		switch r.URL.Path {
 		case "/accounts":
 			r.AddCookie(door.Cookie("rondo_session", secret, 1))
+		case "/password":
+			r.AddCookie(door.Cookie("rondo_session", again, 1))
+		case "/create-password":
+			r.URL.RawQuery = "token=" + reset
 		case "/bootstrap":
 			r.URL.RawQuery = "token=" + invite
 		}
@@ -101,14 +114,21 @@ func TestBrowser_People(t *testing.T) {
 	users, door, _ := people(t)
 	w.cfg.Chapters.Users = users
 	w.cfg.Authorize = func(*http.Request) (ci.Actor, error) { return auth.Operator, nil }
+	c, _ := newCounter(t)
+	w.cfg.Chapters.Directory = c
 	mux := http.NewServeMux()
 	mux.Handle("/", w.handler())
-	for _, path := range []string{"/login", "/bootstrap", "/accounts"} {
+	for _, path := range []string{"/login", "/bootstrap", "/accounts", "/password", "/create-password"} {
 		mux.Handle(path, door)
 	}
+	mux.HandleFunc("/tested", func(rw http.ResponseWriter, r *http.Request) { // what the form of the test shows
+		post := httptest.NewRequest("POST", "/admin/ldap", strings.NewReader("do=test&login=alovelace&password=wrong"))
+		post.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+		w.handler().ServeHTTP(rw, post)
+	})
 	srv := httptest.NewServer(mux)
 	t.Cleanup(srv.Close)
-	for _, path := range []string{"/login", "/bootstrap", "/accounts", "/admin/users"} {
+	for _, path := range []string{"/login", "/bootstrap", "/accounts", "/password", "/create-password", "/admin/users", "/admin/ldap", "/admin/ldap/users", "/tested"} {
 		require.NoError(t, chromedp.Do(ctx, chromedp.EmulateViewport(1280, 800), scheme("light"), chromedp.Navigate(srv.URL+path)))
 		picture(t, ctx, strings.ReplaceAll(path[1:], "/", "-"))
 		_, err := chromedp.Run(ctx, chromedp.Evaluate[chromedp.Void](string(axe)+"; void 0"))

@@ -67,7 +67,7 @@ func (in *installation) openChapters(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		in.parts = append(in.parts, directory.Run)
+		in.parts, in.directory = append(in.parts, directory.Run), directory
 		providers = append(providers, directory)
 	}
 	if in.people, err = in.openPeople(ctx, in.auth, in.githubHost, providers...); err != nil {

@@ -15,6 +15,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/rondo-ci/rondo/auth/ldap"
 	"github.com/rondo-ci/rondo/ci"
 	"github.com/rondo-ci/rondo/ci/agent/host"
 	"github.com/rondo-ci/rondo/ci/api"
@@ -59,7 +60,8 @@ type installation struct {
 	// auth says how people log in, nil that the token is the one key.
 	auth       *authSettings
 	githubHost string
-	ldap       *ldapSettings // nil for none
+	ldap       *ldapSettings   // nil for none
+	directory  *ldap.Directory // of these settings
 	people     *people
 	// sealing says what protects stored secrets, webhookNets which private
 	// networks webhooks may reach.

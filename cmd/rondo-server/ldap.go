@@ -153,7 +153,7 @@ All of the following may be left out:
     email_field: mail
     name_field: displayName`,
 	}
-	cmd.AddCommand(ldapTestCommand())
+	cmd.AddCommand(ldapTestCommand(), ldapUsersCommand())
 	return cmd
 }
 
