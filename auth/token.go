@@ -48,9 +48,30 @@ type PersonalToken struct {
 }
 
 // ProjectToken returns what a token that somebody sent stands for. One that is
-// unknown or was taken back is [ci.ErrNotFound].
+// unknown, has expired or was taken back is [ci.ErrNotFound].
 func (t *Tokens) ProjectToken(ctx context.Context, token string) (ci.ProjectToken, error) {
-	return find[ci.ProjectToken](ctx, t.docs, kindProject, ProjectPrefix, token)
+	if !genuine(token, ProjectPrefix) {
+		return ci.ProjectToken{}, fmt.Errorf("token: %w", ci.ErrNotFound)
+	}
+	one, err := find[ci.ProjectToken](ctx, t.docs, kindProject, hash(token))
+	if err == nil {
+		err = good(one.Expires)
+	}
+	if err == nil && now().Sub(one.Used) >= time.Hour {
+		err = used(ctx, t.docs, kindProject, hash(token), func(one *ci.ProjectToken) { one.Used = now() })
+	}
+	if err != nil {
+		return ci.ProjectToken{}, err
+	}
+	return one, nil
+}
+
+// good returns an error for what has expired.
+func good(expires time.Time) error {
+	if !expires.IsZero() && !now().Before(expires) {
+		return fmt.Errorf("token: it has expired: %w", ci.ErrNotFound)
+	}
+	return nil
 }
 
 // ProjectTokens lists those of a project by time of making.
@@ -58,14 +79,17 @@ func (t *Tokens) ProjectTokens(ctx context.Context, p ci.ProjectID) ([]ci.Projec
 	return list[ci.ProjectToken](ctx, t.docs, kindProject, string(p))
 }
 
-// CreateProjectToken makes one and returns it with its secret, which cannot be
-// read again. A scope that is none is [ci.ErrInvalid], one token too many is
+// CreateProjectToken makes one that is good for so long (0 is until it is
+// deleted), and returns it with its secret, which cannot be read again. A scope that is none is [ci.ErrInvalid], one token too many is
 // [ci.ErrConflict].
-func (t *Tokens) CreateProjectToken(ctx context.Context, p ci.ProjectID, scope ci.TokenScope, label string, _ ci.Actor) (ci.ProjectToken, string, error) {
+func (t *Tokens) CreateProjectToken(ctx context.Context, p ci.ProjectID, scope ci.TokenScope, label string, life time.Duration, _ ci.Actor) (ci.ProjectToken, string, error) {
 	if !ci.ScopeAll.Covers(scope) {
 		return ci.ProjectToken{}, "", fmt.Errorf("create project token: the scope must be status, view-builds or all, not %.50q: %w", scope, ci.ErrInvalid)
 	}
 	one := ci.ProjectToken{ID: ci.NewID(), Project: p, Scope: scope, Label: label, Created: now()}
+	if life > 0 {
+		one.Expires = one.Created.Add(life)
+	}
 	secret, err := create(ctx, t.docs, kindProject, ProjectPrefix, string(p), one.ID, label, one)
 	return one, secret, err
 }
@@ -80,31 +104,44 @@ func (t *Tokens) DeleteProjectToken(ctx context.Context, p ci.ProjectID, id stri
 // expired or was taken back is [ci.ErrNotFound]. Whether its owner may still do
 // anything is for [Gate] to ask.
 func (t *Tokens) PersonalToken(ctx context.Context, token string) (PersonalToken, error) {
-	one, err := find[PersonalToken](ctx, t.docs, kindPersonal, PersonalPrefix, token)
-	switch {
-	case err != nil:
+	if !genuine(token, PersonalPrefix) {
+		return PersonalToken{}, fmt.Errorf("token: %w", ci.ErrNotFound)
+	}
+	one, err := t.personal(ctx, hash(token))
+	if err == nil && now().Sub(one.Used) >= time.Hour {
+		err = used(ctx, t.docs, kindPersonal, hash(token), func(one *PersonalToken) { one.Used = now() })
+	}
+	if err != nil {
 		return PersonalToken{}, err
-	case !one.Expires.IsZero() && !now().Before(one.Expires):
-		return PersonalToken{}, fmt.Errorf("token: it has expired: %w", ci.ErrNotFound)
-	case now().Sub(one.Used) >= time.Hour:
-		err = t.used(ctx, token)
+	}
+	return one, nil
+}
+
+// personal returns the token of a hash, if it is good.
+func (t *Tokens) personal(ctx context.Context, id string) (PersonalToken, error) {
+	one, err := find[PersonalToken](ctx, t.docs, kindPersonal, id)
+	if err == nil {
+		err = good(one.Expires)
 	}
 	return one, err
 }
 
 // used notes that a token is used, unless somebody else just did.
-func (t *Tokens) used(ctx context.Context, token string) error {
-	d, err := t.docs.Doc(ctx, kindPersonal, hash(token))
+func used[T any](ctx context.Context, docs ci.Docs, kind, id string, note func(*T)) error {
+	d, err := docs.Doc(ctx, kind, id)
+	if errors.Is(err, ci.ErrNotFound) {
+		return fmt.Errorf("token: %w", ci.ErrNotFound)
+	}
 	if err != nil {
 		return fmt.Errorf("token: %w", err)
 	}
-	var one PersonalToken
+	var one T
 	if err := json.Unmarshal(d.Body, &one); err != nil {
 		return fmt.Errorf("token: %w", err)
 	}
-	one.Used = now()
+	note(&one)
 	if d.Body, err = json.Marshal(one); err == nil {
-		_, err = t.docs.WriteDocs(ctx, ci.DocChange{Doc: d})
+		_, err = docs.WriteDocs(ctx, ci.DocChange{Doc: d})
 	}
 	if err != nil && !errors.Is(err, ci.ErrConflict) {
 		return fmt.Errorf("token: %w", err)
@@ -140,11 +177,8 @@ func (t *Tokens) DeletePersonalToken(ctx context.Context, owner ci.Actor, id str
 
 func now() time.Time { return time.Now().UTC().Truncate(time.Millisecond) }
 
-func find[T any](ctx context.Context, docs ci.Docs, kind, prefix, token string) (one T, err error) {
-	if !genuine(token, prefix) {
-		return one, fmt.Errorf("token: %w", ci.ErrNotFound)
-	}
-	d, err := docs.Doc(ctx, kind, hash(token))
+func find[T any](ctx context.Context, docs ci.Docs, kind, id string) (one T, err error) {
+	d, err := docs.Doc(ctx, kind, id)
 	if errors.Is(err, ci.ErrNotFound) {
 		return one, fmt.Errorf("token: %w", ci.ErrNotFound) // without the hash
 	}

@@ -301,7 +301,7 @@ func (n *town) populate(p ci.Project, started func()) {
 			n.ids["job-id"] = id(job)
 		}
 	}
-	token, _, err := n.tokens.CreateProjectToken(n.t.Context(), p.ID, ci.ScopeAll, "t", auth.Operator)
+	token, _, err := n.tokens.CreateProjectToken(n.t.Context(), p.ID, ci.ScopeAll, "t", 0, auth.Operator)
 	require.NoError(n.t, err)
 	n.ids["token-id"] = token.ID
 	u, _, err := n.users.Enter(n.t.Context(), auth.Identity{Provider: "github", Subject: "someone", Login: "someone"}, auth.Visit{})

@@ -11,6 +11,10 @@ type ProjectToken struct {
 	Scope   TokenScope `json:"scope"`
 	Label   string     `json:"label"` // what people call it
 	Created time.Time  `json:"created"`
+	// Expires is when it is good no longer; zero is never.
+	Expires time.Time `json:"expires,omitzero"`
+	// Used is when it was last used, to within an hour; zero is never.
+	Used time.Time `json:"used,omitzero"`
 }
 
 // A TokenScope says what a [ProjectToken] may do.

@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"time"
 
 	"github.com/rondo-ci/rondo/ci"
 )
@@ -61,8 +62,9 @@ type Tokens interface {
 	ProjectToken(ctx context.Context, token string) (ci.ProjectToken, error)
 	// ProjectTokens lists those of a project by time of making.
 	ProjectTokens(ctx context.Context, p ci.ProjectID) ([]ci.ProjectToken, error)
-	// CreateProjectToken makes one and returns it once.
-	CreateProjectToken(ctx context.Context, p ci.ProjectID, scope ci.TokenScope, label string, by ci.Actor) (ci.ProjectToken, string, error)
+	// CreateProjectToken makes one that is good for so long (0 is until it is
+	// deleted), and returns it once.
+	CreateProjectToken(ctx context.Context, p ci.ProjectID, scope ci.TokenScope, label string, life time.Duration, by ci.Actor) (ci.ProjectToken, string, error)
 	DeleteProjectToken(ctx context.Context, p ci.ProjectID, id string, by ci.Actor) error
 }
 

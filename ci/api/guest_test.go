@@ -31,7 +31,7 @@ func TestA114_ProjectTokens(t *testing.T) {
 	w.another("other", false)
 	tokens := map[ci.TokenScope]string{}
 	for _, s := range []ci.TokenScope{ci.ScopeStatus, ci.ScopeBuilds, ci.ScopeAll} {
-		_, secret, err := c.CreateProjectToken(t.Context(), w.now.ID, s, "t", ada)
+		_, secret, err := c.CreateProjectToken(t.Context(), w.now.ID, s, "t", 0, ada)
 		require.NoError(t, err)
 		tokens[s] = secret
 	}

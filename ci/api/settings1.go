@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"time"
 
 	"github.com/rondo-ci/rondo/ci"
 )
@@ -113,15 +114,26 @@ type token1 struct {
 	Scope string `json:"scope"`
 	Time  stamp  `json:"time"`
 	Token string `json:"token,omitempty"`
+	// Until when it is good, and when it was last used; absent is never.
+	Expires *stamp `json:"expires_at,omitempty"`
+	Used    *stamp `json:"last_used_at,omitempty"`
 }
 
 type tokenRequest1 struct {
 	Scope string `json:"scope"`
 	Label string `json:"label"`
+	Days  int    `json:"expires_in_days,omitempty"` // 0 is until it is deleted
 }
 
 func token1Of(t ci.ProjectToken, token string) token1 {
-	return token1{t.ID, t.Label, string(t.Scope), stampOf(t.Created), token}
+	out := token1{ID: t.ID, Label: t.Label, Scope: string(t.Scope), Time: stampOf(t.Created), Token: token}
+	if at := stampOf(t.Expires); !t.Expires.IsZero() {
+		out.Expires = &at
+	}
+	if at := stampOf(t.Used); !t.Used.IsZero() {
+		out.Used = &at
+	}
+	return out
 }
 
 // withTokens returns the project and the chapter of its tokens. Even to list
@@ -162,8 +174,10 @@ func (c *call) createToken1() (any, error) {
 		return nil, refuse(http.StatusBadRequest, fmt.Sprintf("scope must be status, view-builds or all, not %.50q.", req.Scope))
 	case len(req.Label) > 200:
 		return nil, refuse(http.StatusBadRequest, "The label is longer than 200 bytes.")
+	case req.Days < 0 || req.Days > 3650:
+		return nil, refuse(http.StatusBadRequest, "expires_in_days must be 1 to 3650, or absent.")
 	}
-	one, token, err := t.CreateProjectToken(c.r.Context(), p, scope, req.Label, c.by)
+	one, token, err := t.CreateProjectToken(c.r.Context(), p, scope, req.Label, time.Duration(req.Days)*24*time.Hour, c.by)
 	return token1Of(one, token), err
 }
 

@@ -285,8 +285,12 @@ func (k *tokens) ProjectTokens(context.Context, ci.ProjectID) ([]ci.ProjectToken
 	return k.all, nil
 }
 
-func (k *tokens) CreateProjectToken(_ context.Context, p ci.ProjectID, scope ci.TokenScope, label string, _ ci.Actor) (ci.ProjectToken, string, error) {
-	k.all = append(k.all, ci.ProjectToken{ID: ci.NewID(), Project: p, Scope: scope, Label: label, Created: time.Now()})
+func (k *tokens) CreateProjectToken(_ context.Context, p ci.ProjectID, scope ci.TokenScope, label string, life time.Duration, _ ci.Actor) (ci.ProjectToken, string, error) {
+	one := ci.ProjectToken{ID: ci.NewID(), Project: p, Scope: scope, Label: label, Created: time.Now()}
+	if life > 0 {
+		one.Expires = one.Created.Add(life)
+	}
+	k.all = append(k.all, one)
 	return k.all[len(k.all)-1], "rondo_project_0123456789abcdef", nil
 }
 
@@ -300,7 +304,7 @@ func ownTokens() web.Account {
 	var all []web.PersonalToken
 	return web.Account{
 		List: func(context.Context, ci.Actor) ([]web.PersonalToken, error) { return slices.Clone(all), nil },
-		Create: func(_ context.Context, _ ci.Actor, label string) (string, error) {
+		Create: func(_ context.Context, _ ci.Actor, label string, _ time.Duration) (string, error) {
 			all = append(all, web.PersonalToken{ID: ci.NewID(), Label: label, Created: time.Now()})
 			return "rondo_own_0123456789abcdef", nil
 		},
@@ -383,8 +387,8 @@ func infest(w *world, evil string) {
 	}, by)
 	hook, _ := h.PutWebhook(w.ctx, ci.Webhook{Project: w.project.ID, Name: evil, URL: evil, Events: []string{evil}, Secret: evil}, by)
 	h.sent[hook.ID] = []ci.Delivery{{ID: evil, Event: evil, State: evil, Error: evil}}
-	_, _, _ = w.cfg.Chapters.Tokens.CreateProjectToken(w.ctx, w.project.ID, ci.TokenScope(evil), evil, by)
-	_, _ = w.cfg.Chapters.Account.Create(w.ctx, by, evil)
+	_, _, _ = w.cfg.Chapters.Tokens.CreateProjectToken(w.ctx, w.project.ID, ci.TokenScope(evil), evil, 0, by)
+	_, _ = w.cfg.Chapters.Account.Create(w.ctx, by, evil, 0)
 	of := newFloor(w)
 	of.evil, of.nodes = evil, []ci.Node{{ID: evil, Name: evil, Class: evil, Datacenter: evil, State: evil, Reason: evil}}
 	of.state = ci.QueueState{Trouble: evil, Advice: evil}

@@ -39,12 +39,12 @@ func TestRooms(t *testing.T) {
 				var all []web.PersonalToken
 				kept, err := own.PersonalTokens(ctx, owner)
 				for _, one := range kept {
-					all = append(all, web.PersonalToken{ID: one.ID, Label: one.Label, Created: one.Created})
+					all = append(all, web.PersonalToken{ID: one.ID, Label: one.Label, Created: one.Created, Expires: one.Expires, Used: one.Used})
 				}
 				return all, err
 			},
-			Create: func(ctx context.Context, owner ci.Actor, label string) (string, error) {
-				_, token, err := own.CreatePersonalToken(ctx, owner, label, 0)
+			Create: func(ctx context.Context, owner ci.Actor, label string, life time.Duration) (string, error) {
+				_, token, err := own.CreatePersonalToken(ctx, owner, label, life)
 				return token, err
 			},
 			Delete: own.DeletePersonalToken,

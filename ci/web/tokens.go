@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 	"time"
 
@@ -15,18 +16,20 @@ import (
 type Tokens interface {
 	// ProjectTokens lists those of a project by time of making.
 	ProjectTokens(ctx context.Context, p ci.ProjectID) ([]ci.ProjectToken, error)
-	// CreateProjectToken makes one and returns it once.
-	CreateProjectToken(ctx context.Context, p ci.ProjectID, scope ci.TokenScope, label string, by ci.Actor) (ci.ProjectToken, string, error)
+	// CreateProjectToken makes one that is good for so long (0 is until it is
+	// deleted), and returns it once.
+	CreateProjectToken(ctx context.Context, p ci.ProjectID, scope ci.TokenScope, label string, life time.Duration, by ci.Actor) (ci.ProjectToken, string, error)
 	DeleteProjectToken(ctx context.Context, p ci.ProjectID, id string, by ci.Actor) error
 }
 
 // An Account is what people have of their own: the tokens with which programs
 // act in their name. One whose List is nil has no page.
 type Account struct {
-	// List lists the tokens of somebody, Create makes one and returns it once,
-	// and Delete takes one back.
+	// List lists the tokens of somebody, Create makes one that is good for so
+	// long (0 is until it is deleted) and returns it once, and Delete takes one
+	// back.
 	List   func(ctx context.Context, owner ci.Actor) ([]PersonalToken, error)
-	Create func(ctx context.Context, owner ci.Actor, label string) (token string, err error)
+	Create func(ctx context.Context, owner ci.Actor, label string, life time.Duration) (token string, err error)
 	Delete func(ctx context.Context, owner ci.Actor, id string) error
 }
 
@@ -34,6 +37,8 @@ type Account struct {
 type PersonalToken struct {
 	ID, Label string
 	Created   time.Time
+	Expires   time.Time // zero is never
+	Used      time.Time // to within an hour; zero is never
 }
 
 // scopes are those of project tokens, with what each is good for.
@@ -57,9 +62,9 @@ func (s *site) changeTokens(ctx context.Context, b *settingsBody, form url.Value
 	kept, by, p := s.cfg.Chapters.Tokens, actorIn(ctx), b.Project.ID
 	switch form.Get("do") {
 	case "create":
-		label, err := tokenLabel(form)
+		label, life, err := newToken(form)
 		if err == nil {
-			_, b.Made, err = kept.CreateProjectToken(ctx, p, ci.TokenScope(form.Get("scope")), label, by)
+			_, b.Made, err = kept.CreateProjectToken(ctx, p, ci.TokenScope(form.Get("scope")), label, life, by)
 		}
 		return "", "", err
 	case "delete":
@@ -68,13 +73,21 @@ func (s *site) changeTokens(ctx context.Context, b *settingsBody, form url.Value
 	return "", "", ci.ErrNotFound
 }
 
-// tokenLabel returns what people call the token of a form.
-func tokenLabel(form url.Values) (string, error) {
+// newToken returns what people call the token of a form, and for how long it
+// is to be good.
+func newToken(form url.Values) (string, time.Duration, error) {
 	label := strings.TrimSpace(form.Get("label"))
 	if label == "" || len(label) > 100 {
-		return "", fmt.Errorf("create token: say in a few words what it is for, so that you know later whether it is still needed: %w", ci.ErrInvalid)
+		return "", 0, fmt.Errorf("create token: say in a few words what it is for, so that you know later whether it is still needed: %w", ci.ErrInvalid)
 	}
-	return label, nil
+	days := 0
+	if text := form.Get("days"); text != "" {
+		var err error
+		if days, err = strconv.Atoi(text); err != nil || days < 1 || days > 3650 {
+			return "", 0, fmt.Errorf("create token: it is good for 1 to 3650 days: %w", ci.ErrInvalid)
+		}
+	}
+	return label, time.Duration(days) * 24 * time.Hour, nil
 }
 
 // accountBody is what the page of somebody's own things shows.
@@ -121,8 +134,9 @@ func (s *site) changeAccount(w http.ResponseWriter, r *http.Request) error {
 	switch r.PostForm.Get("do") {
 	case "create":
 		var label string
-		if label, err = tokenLabel(r.PostForm); err == nil {
-			b.Made, err = s.cfg.Chapters.Account.Create(r.Context(), actorOf(r), label)
+		var life time.Duration
+		if label, life, err = newToken(r.PostForm); err == nil {
+			b.Made, err = s.cfg.Chapters.Account.Create(r.Context(), actorOf(r), label, life)
 		}
 	case "delete":
 		if err = s.cfg.Chapters.Account.Delete(r.Context(), actorOf(r), r.PostForm.Get("id")); err == nil {

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/chromedp"
@@ -53,8 +54,8 @@ func tour(w *world) []stop {
 	h.sent[hook.ID] = append(h.sent[hook.ID],
 		ci.Delivery{ID: ci.NewID(), Event: "workflow-completed", State: "pending", Attempts: 3, Status: 503, Error: "503 Service Unavailable", Created: kept.Created, Tried: kept.Created, Next: night.Next},
 		ci.Delivery{ID: ci.NewID(), Event: "workflow-completed", State: "delivered", Attempts: 1, Status: 200, Created: kept.Created, Tried: kept.Created})
-	_, _, _ = w.cfg.Chapters.Tokens.CreateProjectToken(w.ctx, w.project.ID, ci.ScopeStatus, "badge in the README", by)
-	_, _ = w.cfg.Chapters.Account.Create(w.ctx, by, "command line on my laptop")
+	_, _, _ = w.cfg.Chapters.Tokens.CreateProjectToken(w.ctx, w.project.ID, ci.ScopeStatus, "badge in the README", 90*24*time.Hour, by)
+	_, _ = w.cfg.Chapters.Account.Create(w.ctx, by, "command line on my laptop", 0)
 	project, settings := web.ProjectPath(w.project), func(name string) string { return "/settings/" + name + shop }
 	empty := ci.Project{ID: ci.ProjectID(ci.NewID()), Slug: "gh/acme/new", Org: "acme", Repo: "new", DefaultBranch: "main", Followed: true}
 	require.NoError(w.t, w.db.PutProject(w.ctx, empty))

@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"net/url"
+	"time"
 
 	"github.com/rondo-ci/rondo/ci"
 	"github.com/rondo-ci/rondo/ci/schedule"
@@ -34,12 +35,12 @@ func (in *installation) account() web.Account {
 			kept, err := in.tokens.PersonalTokens(ctx, owner)
 			var all []web.PersonalToken
 			for _, one := range kept {
-				all = append(all, web.PersonalToken{ID: one.ID, Label: one.Label, Created: one.Created})
+				all = append(all, web.PersonalToken{ID: one.ID, Label: one.Label, Created: one.Created, Expires: one.Expires, Used: one.Used})
 			}
 			return all, err
 		},
-		Create: func(ctx context.Context, owner ci.Actor, label string) (string, error) {
-			_, token, err := in.tokens.CreatePersonalToken(ctx, owner, label, 0)
+		Create: func(ctx context.Context, owner ci.Actor, label string, life time.Duration) (string, error) {
+			_, token, err := in.tokens.CreatePersonalToken(ctx, owner, label, life)
 			return token, err
 		},
 		Delete: in.tokens.DeletePersonalToken,
