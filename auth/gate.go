@@ -53,6 +53,9 @@ type GateConfig struct {
 	// Page returns the session's user of a request for a page, see [Door.User].
 	// nil lets nobody open pages.
 	Page func(r *http.Request) (ci.User, error)
+	// Session returns the secret of the session of a request, see
+	// [Door.Session]; nil gives no tickets to pages.
+	Session func(r *http.Request) string
 	// Orgs lists the slugs of all organisations with a project here.
 	Orgs func(ctx context.Context) ([]string, error)
 }

@@ -87,32 +87,14 @@ func (u *Users) sessions(ctx context.Context, user string) ([]ci.Doc, error) {
 // Session returns whose session it is. One that has ended, in whatever way, or
 // whose user may do nothing, is [ci.ErrDenied].
 func (u *Users) Session(ctx context.Context, secret string) (ci.User, ci.Session, error) {
-	none := fmt.Errorf("log in first: %w", ci.ErrDenied)
 	if !genuine(secret, sessionPrefix) {
-		return ci.User{}, ci.Session{}, none
+		return ci.User{}, ci.Session{}, errNoSession
 	}
-	d, err := u.docs.Doc(ctx, kindSession, hash(secret))
-	if errors.Is(err, ci.ErrNotFound) {
-		return ci.User{}, ci.Session{}, none
-	}
-	var s session
-	if err == nil {
-		err = json.Unmarshal(d.Body, &s)
-	}
-	if err != nil {
-		return ci.User{}, ci.Session{}, fmt.Errorf("session: %w", err)
-	}
-	now := u.now()
-	if !now.Before(u.ends(s)) {
-		return ci.User{}, ci.Session{}, none
-	}
-	r, err := u.alive(ctx, s.User)
+	r, s, d, err := u.sessionOf(ctx, hash(secret))
 	if err != nil {
 		return ci.User{}, ci.Session{}, err
 	}
-	if r.Epoch != s.Epoch {
-		return ci.User{}, ci.Session{}, none
-	}
+	now := u.now()
 	if now.Sub(s.Seen) >= seen {
 		s.Seen = now
 		c, err := u.sessionDoc(s, d.ID, d.Version)
@@ -124,6 +106,31 @@ func (u *Users) Session(ctx context.Context, secret string) (ci.User, ci.Session
 		}
 	}
 	return r.User, s.Session, nil
+}
+
+var errNoSession = fmt.Errorf("log in first: %w", ci.ErrDenied)
+
+// sessionOf returns the session of a hash and its user, if both are good.
+func (u *Users) sessionOf(ctx context.Context, id string) (record, session, ci.Doc, error) {
+	var s session
+	d, err := u.docs.Doc(ctx, kindSession, id)
+	if errors.Is(err, ci.ErrNotFound) {
+		return record{}, s, d, errNoSession
+	}
+	if err == nil {
+		err = json.Unmarshal(d.Body, &s)
+	}
+	if err != nil {
+		return record{}, s, d, fmt.Errorf("session: %w", err)
+	}
+	if !u.now().Before(u.ends(s)) {
+		return record{}, s, d, errNoSession
+	}
+	r, err := u.alive(ctx, s.User)
+	if err == nil && r.Epoch != s.Epoch {
+		err = errNoSession
+	}
+	return r, s, d, err
 }
 
 // LogOut ends a session. One that has ended already is no error.

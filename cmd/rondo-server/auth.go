@@ -90,7 +90,7 @@ func (in *installation) openPeople(ctx context.Context, s *authSettings, githubH
 	}
 	p.users = auth.NewUsers(in.db, cfg)
 	p.door = auth.NewDoor(p.users, door)
-	gate.Page = p.door.User
+	gate.Page, gate.Session = p.door.User, p.door.Session
 	p.gate = auth.NewGate(p.users, in.tokens, gate)
 	in.parts = append(in.parts, p.users.Run)
 	return p, nil

@@ -87,7 +87,11 @@ func (in *installation) startChapters() {
 		WorkflowURL: func(id ci.WorkflowID) string { return in.url + web.WorkflowPath(id) },
 	})
 	in.memory = insights.New(in.db, in.db, insights.Config{Log: in.log})
-	in.live = pusher.New(in.db, in.logs, pusher.Config{Log: in.log, Auth: in.whoLive, May: in.may, Secret: in.pushKey, Origins: []string{hostOf(in.url)}})
+	live := pusher.Config{Log: in.log, Auth: in.whoLive, May: in.may, Secret: in.pushKey, Origins: []string{hostOf(in.url)}}
+	if in.people != nil {
+		live.Ticket, live.Still = in.people.gate.Ticket, in.people.gate.Still
+	}
+	in.live = pusher.New(in.db, in.logs, live)
 	in.parts = append(in.parts, in.keyring.Run, in.clock.Run, in.courier.Run, func(ctx context.Context) error {
 		return in.memory.Run(ctx, in.engine.Server.Follow)
 	}, func(ctx context.Context) error {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/hmac"
 	"crypto/sha256"
+	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
@@ -15,20 +16,35 @@ import (
 	"github.com/rondo-ci/rondo/ci"
 )
 
-// sign returns what a client shows to subscribe to a private channel.
-func (s *Server) sign(socket, channel, data string) string {
+// sign returns what a client shows to subscribe to a private channel: a
+// signature, and behind it the ticket of who asked, if there is one.
+func (s *Server) sign(socket, channel, data, ticket string) string {
 	text := socket + ":" + channel
 	if data != "" {
 		text += ":" + data
 	}
+	tail := ""
+	if ticket != "" {
+		// In front, and without the dot that each socket has: nothing that a
+		// client says of channel or data makes it look like another's.
+		coded := base64.RawURLEncoding.EncodeToString([]byte(ticket))
+		text, tail = coded+"\n"+text, ":"+coded
+	}
 	h := hmac.New(sha256.New, []byte(s.cfg.Secret))
 	h.Write([]byte(text))
-	return s.cfg.Key + ":" + hex.EncodeToString(h.Sum(nil))
+	return s.cfg.Key + ":" + hex.EncodeToString(h.Sum(nil)) + tail
 }
 
-// signed reports whether the signature is ours.
-func (s *Server) signed(auth, socket, channel, data string) bool {
-	return hmac.Equal([]byte(auth), []byte(s.sign(socket, channel, data)))
+// signed reports whether the signature is ours, and returns the ticket in it.
+func (s *Server) signed(auth, socket, channel, data string) (ticket string, ok bool) {
+	if parts := strings.Split(auth, ":"); len(parts) == 3 {
+		text, err := base64.RawURLEncoding.DecodeString(parts[2])
+		if err != nil {
+			return "", false
+		}
+		ticket = string(text)
+	}
+	return ticket, hmac.Equal([]byte(auth), []byte(s.sign(socket, channel, data, ticket)))
 }
 
 // authorize answers a client that wants to subscribe to a private channel.
@@ -65,7 +81,11 @@ func (s *Server) authorize(w http.ResponseWriter, r *http.Request) {
 		text, _ := json.Marshal(at) // numbers always can
 		answer["channel_data"] = string(text)
 	}
-	answer["auth"] = s.sign(socket, channel, answer["channel_data"])
+	ticket := ""
+	if s.cfg.Ticket != nil {
+		ticket = s.cfg.Ticket(r, token(r))
+	}
+	answer["auth"] = s.sign(socket, channel, answer["channel_data"], ticket)
 	reply(w, http.StatusOK, answer)
 }
 

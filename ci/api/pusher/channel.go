@@ -13,6 +13,7 @@ import (
 type sub struct {
 	conn    *conn
 	channel string
+	ticket  string // of who asked for a private one
 	after   uint64 // events up to there it has
 	stop    context.CancelFunc
 }
@@ -29,11 +30,15 @@ func (c *conn) subscribe(ctx context.Context, data subscription) bool {
 		})))
 	}
 	name, needs := strings.CutPrefix(data.Channel, private)
+	ticket, signed := "", true
+	if needs {
+		ticket, signed = c.s.signed(data.Auth, c.id, data.Channel, data.ChannelData)
+	}
 	switch {
 	case len(data.Channel) > 200:
 		data.Channel = ""
 		return refuse(400, "the name of the channel is too long")
-	case needs && !c.s.signed(data.Auth, c.id, data.Channel, data.ChannelData):
+	case !signed:
 		return refuse(401, "the signature is not right for this connection and channel")
 	}
 	if data.ChannelData != "" {
@@ -56,7 +61,7 @@ func (c *conn) subscribe(ctx context.Context, data subscription) bool {
 		return false
 	}
 	ctx, stop := context.WithCancel(ctx)
-	of := &sub{conn: c, channel: data.Channel, stop: stop}
+	of := &sub{conn: c, channel: data.Channel, ticket: ticket, stop: stop}
 	status, text := c.s.add(ctx, of, data.position)
 	if status != 0 {
 		stop()

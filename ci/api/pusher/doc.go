@@ -18,7 +18,8 @@
 //
 // Events are followed once and encoded once, whatever the number of
 // subscribers. A client that does not keep up is dropped, not waited for. A
-// connection ends after an hour, so that a right that was lost ends too.
+// connection ends after an hour, and where [Config] says how to ask, half a minute
+// after its token, session or right has ended.
 //
 // The package never polls, keeps no history of its own, and never decides who
 // may read what.

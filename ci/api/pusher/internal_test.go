@@ -15,8 +15,9 @@ import (
 // The example of the protocol's documentation.
 func TestSign(t *testing.T) {
 	s := New(nil, nil, Config{Key: "278d425bdf160c739803", Secret: "7ad3773142a6692b25b8"})
-	require.Equal(t, "278d425bdf160c739803:58df8b0c36d6982b82c3ecf6b4662e34fe8c25bba48f5369f135bf843651c3a4", s.sign("1234.1234", "private-foobar", ""))
-	require.False(t, s.signed("", "1234.1234", "private-foobar", ""))
+	require.Equal(t, "278d425bdf160c739803:58df8b0c36d6982b82c3ecf6b4662e34fe8c25bba48f5369f135bf843651c3a4", s.sign("1234.1234", "private-foobar", "", ""))
+	_, ok := s.signed("", "1234.1234", "private-foobar", "")
+	require.False(t, ok)
 }
 
 // Whatever a client says, it is answered or ignored.

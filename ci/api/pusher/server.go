@@ -48,6 +48,13 @@ type Config struct {
 	// May says whether the actor may read a project, as in package api. With
 	// nil whom Auth lets in may read all.
 	May func(ctx context.Context, by ci.Actor, p ci.Project, write bool) error
+	// Ticket names what a request for a signature shows, and Still says later
+	// whose it is, as long as it is good: a connection ends within Recheck (0 is
+	// 30 seconds) after its token or session, or a right of theirs, has. nil
+	// leaves that to Session.
+	Ticket  func(r *http.Request, token string) string
+	Still   func(ctx context.Context, ticket string) (ci.Actor, error)
+	Recheck time.Duration
 	// Origins are the hosts whose pages may connect besides the server's own.
 	Origins []string
 	// Connections is the most that are open at the same time; 0 is 20,000.
@@ -109,6 +116,9 @@ func New(read Reader, logs Logs, cfg Config) *Server {
 	if cfg.Activity <= 0 {
 		cfg.Activity = 2 * time.Minute
 	}
+	if cfg.Recheck <= 0 {
+		cfg.Recheck = 30 * time.Second
+	}
 	if cfg.Session <= 0 {
 		cfg.Session = time.Hour
 	}
@@ -127,6 +137,9 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.mux.Serve
 // Run sends the events that follow yields, see ci.Server, until ctx ends; then
 // it closes all connections and returns nil. It is called once.
 func (s *Server) Run(ctx context.Context, follow func(ctx context.Context, after uint64) iter.Seq2[ci.Event, error]) error {
+	var aside sync.WaitGroup
+	aside.Go(func() { s.watchRights(ctx) })
+	defer aside.Wait()
 	defer s.close()
 	started := false
 	for wait := 100 * time.Millisecond; ctx.Err() == nil; wait = min(2*wait, 5*time.Second) {
