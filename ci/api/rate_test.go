@@ -87,3 +87,38 @@ func TestRateLimitOff(t *testing.T) {
 	require.Equal(t, "30000", ask("1.2.3.4:5", "good").Header().Get("RateLimit-Limit"), "generous")
 	require.Equal(t, "6000", ask("1.2.3.4:5", "").Header().Get("RateLimit-Limit"))
 }
+
+// The doors beside the API share its buckets, and a stranger who guesses at one
+// of them is stopped at all.
+func TestRateLimit_OtherDoors(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := api.New(nil, nil, nil, nil, api.Config{Rate: api.RateConfig{Token: 4, Address: 3}, Auth: func(_ *http.Request, given string) (ci.Actor, error) {
+			if given == "good" {
+				return ada, nil
+			}
+			return ci.Actor{}, ci.ErrDenied
+		}})
+		let := 0
+		door := a.Limit(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { let++ }))
+		ask := func(h http.Handler, path, token string) *httptest.ResponseRecorder {
+			r := httptest.NewRequest("GET", path, nil)
+			with(token)(r)
+			w := httptest.NewRecorder()
+			h.ServeHTTP(w, r)
+			return w
+		}
+		for range 2 {
+			require.Equal(t, 200, ask(door, "/graphql-unstable", "good").Code)
+			require.Equal(t, 200, ask(a, "/api/v2/me", "good").Code)
+		}
+		w := ask(door, "/graphql-unstable", "good")
+		require.Equal(t, []any{429, "15"}, []any{w.Code, w.Header().Get("Retry-After")})
+		require.Contains(t, w.Body.String(), "Too many requests")
+		require.Equal(t, 200, ask(door, "/app/rondo", "").Code)
+		require.Equal(t, 200, ask(door, "/pusher/auth", "guess").Code)
+		require.Equal(t, 401, ask(a, "/api/v2/me", "guess").Code)
+		require.Equal(t, 429, ask(door, "/pusher/auth", "guess again").Code)
+		require.Equal(t, 429, ask(a, "/api/v2/me", "").Code)
+		require.Equal(t, 4, let)
+	})
+}

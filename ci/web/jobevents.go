@@ -78,7 +78,7 @@ func (s *site) jobEvents(w http.ResponseWriter, r *http.Request, at jobPlace) er
 		return nil // the reader is gone
 	}
 	defer js.close()
-	err = js.run(ctx, watcher)
+	err = js.run(ctx, watcher, func() error { return s.still(r) })
 	if err != nil && ctx.Err() == nil {
 		s.log.Debug("job events ended", "job", at.job.ID, "err", err)
 	}
@@ -101,7 +101,7 @@ func (js *jobStream) match(e ci.Event) bool {
 // writes become few messages.
 const pause = 20 * time.Millisecond
 
-func (js *jobStream) run(ctx context.Context, watcher *watcher) error {
+func (js *jobStream) run(ctx context.Context, watcher *watcher, still func() error) error {
 	ticker := time.NewTicker(beat)
 	defer ticker.Stop()
 	if err := js.refresh(ctx); err != nil {
@@ -128,7 +128,9 @@ func (js *jobStream) run(ctx context.Context, watcher *watcher) error {
 		case <-resume:
 			printed, resume = js.printed, nil
 		case <-ticker.C:
-			err = js.out.write(":\n\n")
+			if err = still(); err == nil {
+				err = js.out.write(":\n\n")
+			}
 		}
 		if err != nil {
 			return err

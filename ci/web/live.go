@@ -137,10 +137,22 @@ func (s *site) events(w http.ResponseWriter, r *http.Request) error {
 		case <-watcher.wake:
 			err = st.send("change", strconv.FormatUint(watcher.last(), 10), struct{}{})
 		case <-ticker.C:
-			err = st.write(":\n\n")
+			if err = s.still(r); err == nil {
+				err = st.write(":\n\n")
+			}
 		}
 		if err != nil {
-			return nil // the reader is gone
+			return nil // the reader is gone, or may read no longer
 		}
 	}
+}
+
+// still says whether who began a stream may go on with it: a session that has
+// ended must not see what happens later.
+func (s *site) still(r *http.Request) error {
+	by, err := s.cfg.Authorize(r)
+	if err == nil && by != actorOf(r) {
+		err = ci.ErrDenied
+	}
+	return err
 }

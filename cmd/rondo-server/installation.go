@@ -249,19 +249,20 @@ func (in *installation) handler() http.Handler {
 	} else {
 		mux.HandleFunc("GET /login", in.access.login)
 	}
-	api.New(in.engine.Server, in.db, in.logs, in.engine.Files, api.Config{
+	rest := api.New(in.engine.Server, in.db, in.logs, in.engine.Files, api.Config{
 		Log: in.log, URL: in.url, Auth: in.whoAPI, May: in.may, Trigger: in.trigger, JobURL: in.jobURL, Chapters: in.apiChapters(),
 		Pages:     api.Pages{Project: web.ProjectPath, Pipeline: web.PipelinePath, Workflow: web.WorkflowPath, Account: web.AccountPath},
 		OutputKey: in.outputKey, Rate: in.rate,
-	}).Mount(mux)
-	mux.Handle("/graphql-unstable", graphql.New(in.compiler.registry, graphql.Config{
+	})
+	rest.Mount(mux)
+	mux.Handle("/graphql-unstable", rest.Limit(graphql.New(in.compiler.registry, graphql.Config{
 		Log: in.log, Auth: in.whoAPI, Orgs: in.orgs, MayOrg: in.mayOrg, Compile: in.compileFor, CompileOrb: in.compileOrb,
 		Admin: in.admin, Contexts: in.safe, Variables: in.safe,
-	}))
-	mux.Handle("GET /app/", in.live)
-	mux.Handle("POST /pusher/auth", in.live)
-	mux.Handle("/api/v3/", runner.New(in.db, in.compiler.registry, runner.Config{Log: in.log, Auth: in.whoAPI, Orgs: in.orgs, MayOrg: in.mayOrg}))
-	mux.HandleFunc("GET /api/v2/rondo/fsck", in.fsckPage)
+	})))
+	mux.Handle("GET /app/", rest.Limit(in.live))
+	mux.Handle("POST /pusher/auth", rest.Limit(in.live))
+	mux.Handle("/api/v3/", rest.Limit(runner.New(in.db, in.compiler.registry, runner.Config{Log: in.log, Auth: in.whoAPI, Orgs: in.orgs, MayOrg: in.mayOrg})))
+	mux.Handle("GET /api/v2/rondo/fsck", rest.Limit(http.HandlerFunc(in.fsckPage)))
 	if in.figures != nil {
 		mux.HandleFunc("GET /metrics", in.metricsPage)
 	}
