@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"strings"
 	"time"
 
 	"github.com/rondo-ci/rondo/ci"
@@ -76,7 +78,13 @@ func (l *localProject) watch(ctx context.Context) error {
 		l.in.log.Warn("the repository has no commit yet, waiting for the first one", "repo", l.repo.Dir())
 	}
 	seen := func(ref, revision string) bool { return known.seen[ref] == revision }
-	for t, err := range l.repo.Watch(ctx, 0, seen) {
+	gone := func(ref string) { l.gone(ctx, ref, known) }
+	for ref := range maps.Clone(known.seen) {
+		if _, there := l.refs[ref]; !there { // deleted while nobody looked
+			gone(ref)
+		}
+	}
+	for t, err := range l.repo.Watch(ctx, local.WatchConfig{Seen: seen, Gone: gone}) {
 		if ctx.Err() != nil {
 			return nil
 		}
@@ -89,6 +97,19 @@ func (l *localProject) watch(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// gone forgets a branch or tag that was deleted, with what its configuration
+// had planned.
+func (l *localProject) gone(ctx context.Context, ref string, known *refs) {
+	if branch, ok := strings.CutPrefix(ref, "refs/heads/"); ok {
+		if err := l.in.clock.BranchGone(ctx, l.project.ID, branch); err != nil {
+			l.in.log.Warn("forget what a deleted branch had planned; it is noticed when its time comes", "branch", branch, "err", err)
+		}
+	}
+	if err := known.forget(ref); err != nil {
+		l.in.log.Warn("forget branch", "err", err)
+	}
 }
 
 // consider triggers a pipeline, unless the trigger is about a new branch at a

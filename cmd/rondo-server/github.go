@@ -86,7 +86,7 @@ func (s *teamServer) openGitHub(set githubSettings) (*github.Host, error) {
 		return nil, fmt.Errorf("github.ca: %w", err)
 	}
 	host, err := github.New(s.db, github.Config{
-		URL: set.Host, Server: s.url, Prefix: set.StatusPrefix, Transport: transport, Log: s.log,
+		URL: set.Host, Server: s.url, Transport: transport, Log: s.log,
 		Token: func(context.Context) (string, error) { return set.Token.read() },
 		Secrets: func(_ context.Context, p ci.ProjectID) ([]string, error) {
 			if p != "" { // those of the installation hold for all
@@ -95,7 +95,8 @@ func (s *teamServer) openGitHub(set githubSettings) (*github.Host, error) {
 			secret, err := set.WebhookSecret.read()
 			return []string{secret}, err
 		},
-		KeepKey: s.safe.KeepKey, Trigger: s.engine.Server.Trigger, Events: s.engine.Server.Follow, TargetURL: s.eventURL,
+		KeepKey: s.safe.KeepKey, Trigger: s.engine.Server.Trigger, Events: s.engine.Server.Follow, Gone: s.clock.BranchGone,
+		Status: github.StatusConfig{Prefix: set.StatusPrefix, TargetURL: s.eventURL},
 	})
 	if err != nil {
 		return nil, fmt.Errorf("github: %w", err)

@@ -48,6 +48,15 @@ func (r *refs) saw(t ci.Trigger) error {
 	return r.save()
 }
 
+// forget forgets a reference that is gone.
+func (r *refs) forget(ref string) error {
+	if _, ok := r.seen[ref]; !ok {
+		return nil
+	}
+	delete(r.seen, ref)
+	return r.save()
+}
+
 // refOf returns the full name of the reference that a trigger's key begins
 // with. The commit stands behind the last @; a branch may have one in its name.
 func refOf(t ci.Trigger) string { return strings.TrimSuffix(t.Key, "@"+t.Revision) }

@@ -53,13 +53,12 @@ type Config struct {
 	KeepKey func(ctx context.Context, p ci.ProjectID, key ci.SSHKey) error
 	// Trigger is [ci.Server.Trigger]: what it returns is durable.
 	Trigger func(ctx context.Context, t ci.Trigger) (ci.Pipeline, error)
+	// Gone is told of a branch that was deleted, perhaps more than once; nil is
+	// not.
+	Gone func(ctx context.Context, p ci.ProjectID, branch string) error
 	// Events is [ci.Server.Follow]; nil sends no statuses.
 	Events func(ctx context.Context, after uint64) iter.Seq2[ci.Event, error]
-	// TargetURL returns the page that a status about the event leads to; nil or
-	// "" leads nowhere.
-	TargetURL func(p ci.Project, e ci.Event) string
-	// Prefix begins the contexts of statuses; "" is "ci/circleci".
-	Prefix string
+	Status StatusConfig
 	// Transport makes the connections: custom authorities, proxies. nil is
 	// [http.DefaultTransport].
 	Transport http.RoundTripper
@@ -67,6 +66,15 @@ type Config struct {
 	Timeout time.Duration
 	// Log receives what operators should know; nil is silent.
 	Log *slog.Logger
+}
+
+// StatusConfig says how statuses of commits look.
+type StatusConfig struct {
+	// Prefix begins their contexts; "" is "ci/circleci".
+	Prefix string
+	// TargetURL returns the page that a status about the event leads to; nil or
+	// "" leads nowhere.
+	TargetURL func(p ci.Project, e ci.Event) string
 }
 
 // HookPath is the path that webhooks are sent to.
@@ -100,7 +108,7 @@ type Host struct {
 func New(records Records, cfg Config) (*Host, error) {
 	cfg.URL = strings.TrimSuffix(cmp.Or(cfg.URL, "https://github.com"), "/")
 	cfg.Server = strings.TrimSuffix(cfg.Server, "/")
-	cfg.Prefix = cmp.Or(cfg.Prefix, "ci/circleci")
+	cfg.Status.Prefix = cmp.Or(cfg.Status.Prefix, "ci/circleci")
 	cfg.Timeout = cmp.Or(cfg.Timeout, 20*time.Second)
 	if cfg.Transport == nil {
 		cfg.Transport = http.DefaultTransport

@@ -46,7 +46,7 @@ func pushed(ctx context.Context, h *Host, f followed, p *payload) (outcome, erro
 		}
 		return outcome{text: "neither a branch nor a tag"}, nil
 	case p.Deleted:
-		return outcome{text: "deleted", changes: []ci.DocChange{forgetHead(f.id, p.Ref)}}, nil
+		return h.gone(ctx, f, p.Ref, p.Before)
 	case p.HeadCommit == nil:
 		return outcome{text: "no commit to build"}, nil
 	case !isHash(after):
@@ -157,13 +157,27 @@ func pulled(ctx context.Context, h *Host, f followed, p *payload) (outcome, erro
 }
 
 // deleted forgets a branch or tag that is gone.
-func deleted(_ context.Context, _ *Host, f followed, p *payload) (outcome, error) {
-	out := outcome{text: "forgotten"}
+func deleted(ctx context.Context, h *Host, f followed, p *payload) (outcome, error) {
 	kinds := map[string]string{"branch": "refs/heads/", "tag": "refs/tags/"}
 	if ref := kinds[p.RefType] + p.Ref; isRef(ref) {
-		out.changes = []ci.DocChange{forgetHead(f.id, ref)}
+		return h.gone(ctx, f, ref, p.Before)
 	}
-	return out, nil
+	return outcome{text: "neither a branch nor a tag"}, nil
+}
+
+// gone forgets a branch or tag, and tells of a branch. A deletion that comes
+// after a newer push is out of date.
+func (h *Host) gone(ctx context.Context, f followed, ref, before string) (outcome, error) {
+	passed, err := h.overtaken(ctx, f, ref, before)
+	if err != nil || passed {
+		return outcome{text: "a newer push came first"}, err
+	}
+	if branch, ok := strings.CutPrefix(ref, "refs/heads/"); ok && h.cfg.Gone != nil {
+		if err := h.cfg.Gone(ctx, f.project.ID, branch); err != nil {
+			return outcome{}, fmt.Errorf("branch %s is deleted: %w", branch, err)
+		}
+	}
+	return outcome{text: "forgotten", changes: []ci.DocChange{forgetHead(f.id, ref)}}, nil
 }
 
 // changed notes that the repository may have another name or setting now.

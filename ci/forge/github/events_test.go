@@ -1,13 +1,16 @@
 package github_test
 
 import (
+	"context"
 	"net/http"
+	"slices"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 
 	"github.com/rondo-ci/rondo/ci"
 	"github.com/rondo-ci/rondo/ci/forge/forgetest"
+	"github.com/rondo-ci/rondo/ci/forge/github"
 )
 
 // TestA017_ForkPullRequests: forks are built only when the project says so, and
@@ -136,4 +139,22 @@ func TestBookkeeping(t *testing.T) {
 	r.Delete("refs/heads/side")
 	require.Equal(t, http.StatusOK, last(t, r).Status, last(t, r).Answer)
 	require.Len(t, w.pipelines(), 2)
+}
+
+// A branch that is deleted is told of: what its configuration had planned is
+// over. A tag is none, and a deletion that a newer push overtook is no news.
+func TestBranchGone(t *testing.T) {
+	var gone []string
+	w := newWorld(t, func(c *github.Config) {
+		c.Gone = func(_ context.Context, p ci.ProjectID, branch string) error {
+			gone = append(gone, string(p)+" "+branch)
+			return nil
+		}
+	})
+	r, p := w.follow("acme/shop")
+	side := r.Push("feature/x", "one", nil)
+	r.PushTag("v1", side, "")
+	r.Delete("refs/heads/feature/x")
+	r.Delete("refs/tags/v1")
+	require.Equal(t, []string{string(p.ID) + " feature/x"}, slices.Compact(gone))
 }

@@ -130,7 +130,7 @@ func (h *Host) hear(ctx context.Context, e ci.Event) (*ci.DocChange, error) {
 		}
 		w = &found
 	}
-	s, ok := statusOf(h.cfg.Prefix, e, w)
+	s, ok := statusOf(h.cfg.Status.Prefix, e, w)
 	if !ok {
 		return nil, nil
 	}
@@ -146,8 +146,8 @@ func (h *Host) hear(ctx context.Context, e ci.Event) (*ci.DocChange, error) {
 		Repo: project.RepoID, Project: project.ID, SHA: p.Trigger.Revision, Context: s.context, State: s.state,
 		Description: s.description, Since: e.Time, Sent: old.Sent, Doubt: old.Doubt,
 	}
-	if h.cfg.TargetURL != nil {
-		m.Target = h.cfg.TargetURL(project, e)
+	if h.cfg.Status.TargetURL != nil {
+		m.Target = h.cfg.Status.TargetURL(project, e)
 	}
 	return m.change(doc, time.Now()), nil
 }

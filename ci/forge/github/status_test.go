@@ -78,7 +78,7 @@ func settle() {
 func TestStatuses(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, func(c *github.Config) {
-			c.TargetURL = func(p ci.Project, e ci.Event) string { return "https://ci.example.com/" + p.Slug + "/" + e.Name }
+			c.Status.TargetURL = func(p ci.Project, e ci.Event) string { return "https://ci.example.com/" + p.Slug + "/" + e.Name }
 		})
 		r, p := w.follow("acme/shop")
 		defer w.run()()
@@ -146,7 +146,7 @@ func TestStatuses(t *testing.T) {
 // TestStatusPrefix: branch protection may name another one.
 func TestStatusPrefix(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t, func(c *github.Config) { c.Prefix = "ci/circleci_enterprise" })
+		w := newWorld(t, func(c *github.Config) { c.Status.Prefix = "ci/circleci_enterprise" })
 		r, _ := w.follow("acme/shop")
 		defer w.run()()
 		sha, id := w.begin(r, "one")

@@ -90,27 +90,39 @@ const (
 	longestRetry = 5 * time.Second
 )
 
+// A WatchConfig says how [Repo.Watch] looks. The zero WatchConfig is that only
+// what comes later is new.
+type WatchConfig struct {
+	// Interval is the time between two looks; 0 is 200 ms.
+	Interval time.Duration
+	// Seen says whether a reference, by its full name, was known to be at a
+	// commit when the watch began; nil says true.
+	Seen func(ref, revision string) bool
+	// Gone is told of a reference that was there and is no more, between two
+	// triggers; nil is not.
+	Gone func(ref string)
+}
+
 // Watch yields a trigger for every commit that a branch or tag comes to, until
-// ctx ends, and then its error. It looks every interval (0 is 200 ms), which
+// ctx ends, and then its error. It looks every interval, which
 // costs a few calls of stat while nothing changes. A branch that got several
 // commits between two looks yields one trigger, for the newest; a branch that
-// was created, moved back or forced yields one; a deleted one yields none. A
+// was created, moved back or forced yields one; of a deleted one Gone is told. A
 // commit whose message says [ci skip] or [skip ci] in the first 250 characters
 // of subject or body yields none.
 //
-// What is there at the start counts as new when seen, asked with the full name
-// of the reference and its commit, says false. A nil seen says true: only what
-// comes later is new. The key of each trigger is reference@hash, so a trigger
+// What is there at the start counts as new when Seen says false. The key of each trigger is reference@hash, so a trigger
 // that a server has taken before does no harm.
 //
 // Errors of git are yielded, once for each change of their text, and Watch goes
 // on if the caller does.
-func (r *Repo) Watch(ctx context.Context, interval time.Duration, seen func(ref, revision string) bool) iter.Seq2[ci.Trigger, error] {
+func (r *Repo) Watch(ctx context.Context, cfg WatchConfig) iter.Seq2[ci.Trigger, error] {
+	interval := cfg.Interval
 	if interval <= 0 {
 		interval = watchInterval
 	}
 	return func(yield func(ci.Trigger, error) bool) {
-		w := &watcher{repo: r, seen: seen}
+		w := &watcher{repo: r, cfg: cfg}
 		wait, last := interval, ""
 		for {
 			more, err := w.look(ctx, yield)
@@ -140,7 +152,7 @@ func (r *Repo) Watch(ctx context.Context, interval time.Duration, seen func(ref,
 // A watcher is one Watch.
 type watcher struct {
 	repo  *Repo
-	seen  func(ref, revision string) bool
+	cfg   WatchConfig
 	known map[string]string // nil before the first look
 	print fingerprint
 	whole time.Time // when the references were listed last
@@ -162,7 +174,7 @@ func (w *watcher) look(ctx context.Context, yield func(ci.Trigger, error) bool) 
 	if w.known == nil {
 		w.known = make(map[string]string, len(refs))
 		for ref, hash := range refs {
-			if w.seen == nil || w.seen(ref, hash) {
+			if w.cfg.Seen == nil || w.cfg.Seen(ref, hash) {
 				w.known[ref] = hash
 			}
 		}
@@ -183,7 +195,14 @@ func (w *watcher) tell(ctx context.Context, refs map[string]string, yield func(c
 			hashes = append(hashes, refs[ref])
 		}
 	}
-	maps.DeleteFunc(w.known, func(ref, _ string) bool { return refs[ref] == "" })
+	for _, ref := range slices.Sorted(maps.Keys(w.known)) {
+		if refs[ref] == "" {
+			delete(w.known, ref)
+			if w.cfg.Gone != nil {
+				w.cfg.Gone(ref)
+			}
+		}
+	}
 	if len(moved) == 0 {
 		return true, nil
 	}

@@ -40,7 +40,7 @@ func watch(t *testing.T, r *local.Repo, seen func(ref, rev string) bool) <-chan 
 	t.Cleanup(func() { cancel(); <-done })
 	go func() {
 		defer close(done)
-		for tr, err := range r.Watch(ctx, 20*time.Millisecond, seen) {
+		for tr, err := range r.Watch(ctx, local.WatchConfig{Interval: 20 * time.Millisecond, Seen: seen}) {
 			if err != nil {
 				if ctx.Err() == nil {
 					out <- ci.Trigger{Key: "error", Subject: err.Error()}
@@ -163,12 +163,12 @@ func TestWatchNothingNew(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
 	defer cancel()
 	n := 0
-	for tr, err := range open(t, dir).Watch(ctx, time.Millisecond, nil) {
+	for tr, err := range open(t, dir).Watch(ctx, local.WatchConfig{Interval: time.Millisecond}) {
 		require.ErrorIs(t, err, context.DeadlineExceeded, "%+v", tr)
 		n++
 	}
 	require.Equal(t, 1, n, "the end of ctx is told once")
-	for range open(t, dir).Watch(t.Context(), 0, func(string, string) bool { return false }) {
+	for range open(t, dir).Watch(t.Context(), local.WatchConfig{Seen: func(string, string) bool { return false }}) {
 		break // the caller wants no more
 	}
 }
@@ -244,4 +244,29 @@ func BenchmarkWatchIdle(b *testing.B) {
 			b.Fatal(err)
 		}
 	}
+}
+
+// Of a branch or tag that is deleted Gone is told, once.
+func TestWatchGone(t *testing.T) {
+	dir := folder(t)
+	commit(t, dir, "one")
+	sh(t, dir, "branch", "side")
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	looked := make(chan struct{}, 10)
+	gone := make(chan string, 10)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for range open(t, dir).Watch(ctx, local.WatchConfig{Interval: 5 * time.Millisecond, Seen: func(string, string) bool { looked <- struct{}{}; return true }, Gone: func(ref string) { gone <- ref }}) {
+			continue
+		}
+	}()
+	<-looked
+	<-looked // main and side are known
+	sh(t, dir, "branch", "-D", "side")
+	require.Equal(t, "refs/heads/side", <-gone)
+	cancel()
+	<-done
+	require.Empty(t, gone)
 }
