@@ -89,7 +89,7 @@ func (in *installation) startChapters() {
 	in.memory = insights.New(in.db, in.db, insights.Config{Log: in.log})
 	live := pusher.Config{Log: in.log, Auth: in.whoLive, May: in.may, Secret: in.pushKey, Origins: []string{hostOf(in.url)}}
 	if in.people != nil {
-		live.Ticket, live.Still = in.people.gate.Ticket, in.people.gate.Still
+		live.Tickets = pusher.Tickets{Name: in.people.gate.Ticket, Still: in.people.gate.Still}
 	}
 	in.live = pusher.New(in.db, in.logs, live)
 	in.parts = append(in.parts, in.keyring.Run, in.clock.Run, in.courier.Run, func(ctx context.Context) error {

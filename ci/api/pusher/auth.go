@@ -82,8 +82,8 @@ func (s *Server) authorize(w http.ResponseWriter, r *http.Request) {
 		answer["channel_data"] = string(text)
 	}
 	ticket := ""
-	if s.cfg.Ticket != nil {
-		ticket = s.cfg.Ticket(r, token(r))
+	if s.cfg.Tickets.Name != nil {
+		ticket = s.cfg.Tickets.Name(r, token(r))
 	}
 	answer["auth"] = s.sign(socket, channel, answer["channel_data"], ticket)
 	reply(w, http.StatusOK, answer)

@@ -12,10 +12,10 @@ import (
 // watchRights asks again and again whether those who subscribed may still
 // read, until ctx ends.
 func (s *Server) watchRights(ctx context.Context) {
-	if s.cfg.Still == nil {
+	if s.cfg.Tickets.Still == nil {
 		return
 	}
-	tick := time.NewTicker(s.cfg.Recheck)
+	tick := time.NewTicker(s.cfg.Tickets.Every)
 	defer tick.Stop()
 	for {
 		select {
@@ -56,7 +56,7 @@ func (s *Server) askAgain(ctx context.Context) {
 	for _, h := range all {
 		a, ok := tickets[h.ticket]
 		if !ok {
-			a.by, a.err = s.cfg.Still(ctx, h.ticket)
+			a.by, a.err = s.cfg.Tickets.Still(ctx, h.ticket)
 			tickets[h.ticket] = a
 		}
 		if a.err != nil {

@@ -20,9 +20,9 @@ import (
 func TestSEC08_RevokedTokenEndsTheConnection(t *testing.T) {
 	var asked atomic.Int64
 	var revoked atomic.Bool
-	w := newWorld(t, pusher.Config{
-		Recheck: 10 * time.Millisecond,
-		Ticket:  func(_ *http.Request, text string) string { return "hash of " + text },
+	w := newWorld(t, pusher.Config{Tickets: pusher.Tickets{
+		Every: 10 * time.Millisecond,
+		Name:  func(_ *http.Request, text string) string { return "hash of " + text },
 		Still: func(_ context.Context, ticket string) (ci.Actor, error) {
 			asked.Add(1)
 			if ticket != "hash of "+token || revoked.Load() {
@@ -30,7 +30,7 @@ func TestSEC08_RevokedTokenEndsTheConnection(t *testing.T) {
 			}
 			return ada, nil
 		},
-	})
+	}})
 	c, open := w.client(), w.client()
 	c.subscribe("private-project-p")
 	open.say(`{"event":"pusher:subscribe","data":{"channel":"project-open"}}`)

@@ -48,13 +48,8 @@ type Config struct {
 	// May says whether the actor may read a project, as in package api. With
 	// nil whom Auth lets in may read all.
 	May func(ctx context.Context, by ci.Actor, p ci.Project, write bool) error
-	// Ticket names what a request for a signature shows, and Still says later
-	// whose it is, as long as it is good: a connection ends within Recheck (0 is
-	// 30 seconds) after its token or session, or a right of theirs, has. nil
-	// leaves that to Session.
-	Ticket  func(r *http.Request, token string) string
-	Still   func(ctx context.Context, ticket string) (ci.Actor, error)
-	Recheck time.Duration
+	// Tickets end connections before Session; the zero Tickets does not.
+	Tickets Tickets
 	// Origins are the hosts whose pages may connect besides the server's own.
 	Origins []string
 	// Connections is the most that are open at the same time; 0 is 20,000.
@@ -67,6 +62,16 @@ type Config struct {
 	// Session is after how long a connection ends and the client has to come
 	// back and show its rights; 0 is an hour.
 	Session time.Duration
+}
+
+// Tickets say whether a client's token or session is still good. Name returns a
+// ticket for what a request shows, and Still later whose it is, as long as it
+// is good: a connection ends within Every (0 is 30 seconds) after its token or
+// session, or a right of theirs, has.
+type Tickets struct {
+	Name  func(r *http.Request, token string) string
+	Still func(ctx context.Context, ticket string) (ci.Actor, error)
+	Every time.Duration
 }
 
 // A Server serves WebSockets at GET /app/KEY and signatures at POST
@@ -116,8 +121,8 @@ func New(read Reader, logs Logs, cfg Config) *Server {
 	if cfg.Activity <= 0 {
 		cfg.Activity = 2 * time.Minute
 	}
-	if cfg.Recheck <= 0 {
-		cfg.Recheck = 30 * time.Second
+	if cfg.Tickets.Every <= 0 {
+		cfg.Tickets.Every = 30 * time.Second
 	}
 	if cfg.Session <= 0 {
 		cfg.Session = time.Hour
