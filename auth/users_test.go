@@ -252,3 +252,21 @@ func TestMigration(t *testing.T) {
 	u, _ = p.in(t, "twin")
 	require.Len(t, u.Logins, 1, "an ambiguous one is a user of their own")
 }
+
+// LDP-12: who comes by the directory sees of projects at the code host what
+// their account there may, and without one nothing.
+func TestLDP12_PermissionsStayWithTheCodeHost(t *testing.T) {
+	p := newPlace(memdb.New(), func(c *auth.Config) { c.OpenFirst, c.Hosts = false, []auth.Directory{hub{}} })
+	p.dir.put("1", "ada")
+	ada, session := p.in(t, "ada")
+	gate := auth.NewGate(p.users, auth.NewTokens(memdb.New()), auth.GateConfig{Hosts: []auth.Host{hub{}}})
+	by := ci.Actor{ID: ada.ID, Kind: ci.ActorUser, Login: "ada"}
+	shop := ci.Project{Slug: "gh/acme/shop", Org: "acme", Repo: "shop"}
+	require.ErrorIs(t, gate.May(t.Context(), by, shop, false), ci.ErrNotFound)
+	require.ErrorIs(t, gate.MayOrg(t.Context(), by, "gh/acme", false), ci.ErrNotFound)
+	_, err := p.users.Connect(t.Context(), session, auth.Identity{Provider: "github", Subject: "reader", Login: "reader"})
+	require.NoError(t, err)
+	require.NoError(t, gate.May(t.Context(), by, shop, false))
+	require.ErrorIs(t, gate.May(t.Context(), by, shop, true), ci.ErrDenied)
+	require.ErrorIs(t, gate.May(t.Context(), by, ci.Project{Slug: "gh/other/x", Org: "other", Repo: "x"}, false), ci.ErrNotFound)
+}

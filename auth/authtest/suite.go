@@ -147,6 +147,15 @@ func (x trial) injection() {
 	}
 }
 
+// transcript logs how a login goes, step by step, under -v.
+func (x trial) transcript(d *ldap.Directory, what, login string) {
+	x.t.Helper()
+	var text strings.Builder
+	require.NoError(x.t, d.Test(x.t.Context(), login, password).Print(&text))
+	require.NotContains(x.t, text.String(), password)
+	x.t.Logf("%s\n%s", what, text.String())
+}
+
 func (x trial) moved() {
 	eve := x.add("eve")
 	team := x.group("team", eve)
@@ -154,9 +163,11 @@ func (x trial) moved() {
 	id := x.in(d, eve)
 	require.NoError(x.t, x.k.Move(eve, "staff"))
 	require.Equal(x.t, id, x.in(d, eve), "moved below the users")
+	x.transcript(d, "moved", eve)
 	require.NoError(x.t, x.k.Rename(eve, "eva-"+x.n))
 	renamed := x.in(d, "eva-"+x.n)
 	require.Equal(x.t, id.Subject, renamed.Subject)
+	x.transcript(d, "renamed", "eva-"+x.n)
 	require.Equal(x.t, "eva-"+x.n, renamed.Login)
 	require.Contains(x.t, renamed.Groups, team, "groups follow")
 	now, err := d.Lookup(x.t.Context(), id.Subject)
@@ -167,6 +178,7 @@ func (x trial) moved() {
 	require.NoError(x.t, x.k.Move("eva-"+x.n, "outside"))
 	_, err = d.Lookup(x.t.Context(), id.Subject)
 	x.out(err, ci.ErrNotFound, "moved")
+	x.transcript(d, "moved away", "eva-"+x.n)
 	_, err = d.Login(x.t.Context(), "eva-"+x.n, password)
 	x.out(err, ci.ErrDenied, "unknown")
 }
@@ -186,6 +198,7 @@ func (x trial) states() {
 		default:
 			x.out(err, ci.ErrDenied, string(s))
 		}
+		x.transcript(d, string(s), who)
 		_, err = d.Lookup(x.t.Context(), id.Subject)
 		switch s {
 		case MustChange:
@@ -205,7 +218,9 @@ func (x trial) nested() {
 		inner = x.group(fmt.Sprintf("level%02d", i), inner)
 		want = append(want, inner)
 	}
-	require.Subset(x.t, x.in(x.open(nil), dot).Groups, want)
+	d := x.open(nil)
+	require.Subset(x.t, x.in(d, dot).Groups, want)
+	x.transcript(d, "ten groups deep", dot)
 	id := x.in(x.open(func(s *ldap.Settings) { s.Groups.Nested = ldap.Off }), dot)
 	require.Contains(x.t, id.Groups, want[0])
 	require.NotContains(x.t, id.Groups, want[1])
@@ -221,8 +236,9 @@ func (x trial) cycle() {
 	c := x.group("c", b)
 	require.NoError(x.t, x.k.AddMember(a, c))
 	for _, mode := range []ldap.Nested{"", ldap.Expand} {
-		id := x.in(x.open(func(s *ldap.Settings) { s.Groups.Nested = mode }), kim)
-		require.Subset(x.t, id.Groups, []string{a, b, c})
+		d := x.open(func(s *ldap.Settings) { s.Groups.Nested = mode })
+		require.Subset(x.t, x.in(d, kim).Groups, []string{a, b, c})
+		x.transcript(d, "a group in a cycle", kim)
 	}
 }
 

@@ -354,3 +354,21 @@ func TestTrace_Quotes(t *testing.T) {
 	last := tr.Steps[len(tr.Steps)-1]
 	require.True(t, strings.Contains(last.Command, `(uid=x'\''; rm -rf / #)`), last.Command)
 }
+
+// LDP-06: people log in by the attribute that the settings name; where two have
+// the same, neither is let in.
+func TestLDP06_OneOrNobody(t *testing.T) {
+	server, d := start(t, authtest.OpenLDAP, ldap.Plain, func(s *ldap.Settings) { s.UsernameField = "mail" })
+	require.NoError(t, server.AddPerson(authtest.Person{Login: "bob", Password: "pw", Name: "Bob", Mail: "bob@example.org"}))
+	id, err := d.Login(t.Context(), "bob@example.org", "pw")
+	require.NoError(t, err)
+	require.Equal(t, "bob@example.org", id.Login)
+	_, err = d.Login(t.Context(), "bob", "pw")
+	require.ErrorIs(t, err, ci.ErrDenied)
+	require.NoError(t, server.AddPerson(authtest.Person{Login: "bob2", Password: "other", Name: "Bob Two", Mail: "bob@example.org"}))
+	for _, password := range []string{"pw", "other"} {
+		_, err = d.Login(t.Context(), "bob@example.org", password)
+		require.ErrorIs(t, err, ci.ErrDenied)
+		require.ErrorContains(t, err, "more than one entry")
+	}
+}

@@ -210,7 +210,7 @@ func TestARC06_HostileBodies(t *testing.T) {
 		{"array", `[{}]`, "application/json", []int{400}},
 		{"text", `"x"`, "application/json", []int{400}},
 		{"NaN", `{"name":NaN}`, "application/json", []int{400}},
-		{"wrong types", `{"name":[],"value":{},"config_yaml":1,"continuation-key":[],"branch":1,"type":[],"restriction_type":1,"timetable":7,"events":1,"audience":7,"enabled":"x","policies":[],"input":[],"advanced":[],"jobs":1,"definition_id":1,"event_source":1,"role":1,"suspend_new":7,"directory":1,"on":1,"count":"x"}`, "application/json", []int{400}},
+		{"wrong types", `{"name":[],"value":{},"config_yaml":1,"continuation-key":[],"branch":1,"type":[],"restriction_type":1,"timetable":7,"events":1,"audience":7,"enabled":"x","policies":[],"input":[],"advanced":[],"jobs":1,"definition_id":1,"event_source":1,"role":1,"suspend_new":7,"directory":1,"login":1,"on":1,"count":"x"}`, "application/json", []int{400}},
 	}
 	count := 0
 	for _, op := range n.operations() {

@@ -14,6 +14,7 @@ func userRoutes() []route {
 	return []route{
 		{
 			method: "GET", path: "/rondo/users", summary: "The users of the installation, by login", tag: "Rondo",
+			query:  []string{"signed-in: true for those only who have logged in", "role: only those with it"},
 			status: 200, response: page[account]{}, serve: (*call).listUsers,
 		}, {
 			method: "DELETE", path: "/rondo/users", summary: "Delete the user of a login at a forge or directory", tag: "Rondo",
@@ -152,9 +153,13 @@ func (c *call) listUsers() (any, error) {
 	if err != nil {
 		return nil, err
 	}
+	q := c.r.URL.Query()
 	all, err := users.Users(c.r.Context(), c.by)
 	var items []account
 	for _, u := range all {
+		if u.Login == "" || q.Get("signed-in") == "true" && u.SignIns == 0 || q.Has("role") && u.Role != q.Get("role") {
+			continue
+		}
 		items = append(items, accountOf(u))
 	}
 	return pageOf(items, nil), err

@@ -23,7 +23,7 @@ var someone = ci.User{
 
 func (folks) Users(context.Context, ci.Actor) ([]ci.User, error) {
 	old := ci.User{ID: "2", Login: "bob", Current: ci.SignIn{At: time.Now().AddDate(0, -2, 0)}, SignIns: 1}
-	return []ci.User{someone, old}, nil
+	return []ci.User{someone, old, {ID: "3", Login: "cyd"}, {ID: "4"}}, nil
 }
 
 func (folks) SetRole(_ context.Context, id, role string, _ ci.Actor) (ci.User, error) {
@@ -62,11 +62,47 @@ func (folks) Join(context.Context, string, string, ci.Actor) error { return nil 
 
 func (folks) EndSessions(context.Context, string, ci.Actor) error { return nil }
 
+func (folks) Matches(context.Context, string, ci.Actor) ([]ci.Match, error) {
+	return []ci.Match{{User: someone, Found: []string{"alovelace"}, By: "email"}}, nil
+}
+
+func (folks) Link(_ context.Context, _, _, login string, _ ci.Actor) (ci.User, error) {
+	if login == "taken" {
+		return ci.User{}, fmt.Errorf("taken belongs to another user: %w", ci.ErrConflict)
+	}
+	return someone, nil
+}
+
+func (folks) Unlink(context.Context, string, string, ci.Actor) error { return nil }
+
+func (folks) ResetPassword(_ context.Context, login string, _ ci.Actor) (string, error) {
+	if login == "nobody" {
+		return "", fmt.Errorf("nobody is none of the accounts: %w", ci.ErrNotFound)
+	}
+	return "rondo_reset_x", nil
+}
+
+// OPS-07, LDP-13: a reset gives a link, and users are brought to a directory.
+func TestOPS07_LinksByAPI(t *testing.T) {
+	w := newWorld(t, func(c *api.Config) { c.Chapters.Users = folks{} })
+	r := w.call("POST", "/api/v2/rondo/users/password-reset", `{"login":"root"}`)
+	require.Equal(t, 200, r.StatusCode)
+	require.Regexp(t, `^http://.*/create-password\?token=rondo_reset_x$`, w.decode(r)["url"])
+	r = w.call("POST", "/api/v2/rondo/users/password-reset", `{"login":"nobody"}`)
+	require.Equal(t, 404, r.StatusCode)
+	require.Equal(t, "nobody is none of the accounts", w.decode(r)["message"])
+	one := w.get("/rondo/users/matches?directory=ldap")["items"].([]any)[0].(map[string]any)
+	require.Equal(t, []any{"alovelace"}, one["found"])
+	require.Equal(t, 409, w.call("POST", "/api/v2/rondo/users/none/identities", `{"directory":"ldap","login":"taken"}`).StatusCode)
+	require.Equal(t, 200, w.call("POST", "/api/v2/rondo/users/none/identities", `{"directory":"ldap","login":"alovelace"}`).StatusCode)
+	require.Equal(t, 200, w.call("DELETE", "/api/v2/rondo/users/none/identities?directory=ldap", "").StatusCode)
+}
+
 // The eleven fields of the guide, for all time and for the last month.
 func TestOPS05_Statistics(t *testing.T) {
 	w := newWorld(t, func(c *api.Config) { c.Chapters.Users = folks{} })
 	all := w.get("/rondo/users/statistics")["items"].([]any)
-	require.Len(t, all, 2)
+	require.Len(t, all, 3)
 	month := w.get("/rondo/users/statistics?since=month")["items"].([]any)
 	require.Len(t, month, 1)
 	one := month[0].(map[string]any)
@@ -92,4 +128,16 @@ func TestOPS03_UsersByAPI(t *testing.T) {
 	require.Equal(t, 409, w.call("POST", "/api/v2/rondo/users/none", `{"suspended":true}`).StatusCode)
 	require.Equal(t, 400, w.call("POST", "/api/v2/rondo/users/none", `{}`).StatusCode)
 	require.Equal(t, 404, w.call("POST", "/api/v2/rondo/users/other", `{"role":""}`).StatusCode)
+}
+
+// OPS-02: all users with a login, those who have logged in, those with a role.
+func TestOPS02_Users(t *testing.T) {
+	w := newWorld(t, func(c *api.Config) { c.Chapters.Users = folks{} })
+	for query, want := range map[string]string{"": "ada bob cyd", "?signed-in=true": "ada bob", "?role=all": "ada", "?role=": "bob cyd", "?role=auditor": ""} {
+		var logins []string
+		for _, u := range w.get("/rondo/users" + query)["items"].([]any) {
+			logins = append(logins, u.(map[string]any)["login"].(string))
+		}
+		require.Equal(t, want, strings.Join(logins, " "), query)
+	}
 }
