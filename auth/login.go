@@ -66,6 +66,21 @@ func (u *Users) Login(ctx context.Context, login, password string, v Visit) (ci.
 	return u.Enter(ctx, id, v)
 }
 
+// Limited lets try have a go at a password of a login elsewhere than at
+// [Users.Login], within the same limits: it reports whether the password was
+// right. After too many wrong ones the error is a [TooMany].
+func (u *Users) Limited(login, address string, try func() bool) error {
+	account, from := accountKey(login), addressKey(address)
+	if wait := u.limits.begin(account, from, u.cfg.Now()); wait > 0 {
+		u.figures.limited.Add(1)
+		return TooMany{wait}
+	}
+	if try() {
+		u.limits.forgive(account, from)
+	}
+	return nil
+}
+
 // prove asks the providers. One that cannot answer does not keep the next from
 // being asked: the local administrator gets in when the directory is down.
 func (u *Users) prove(ctx context.Context, login, password string) (Identity, error) {

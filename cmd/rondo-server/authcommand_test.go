@@ -133,6 +133,10 @@ ldap: {type: openldap, hostname: 127.0.0.1, port: %d, encryption: starttls, sear
 	require.Contains(t, text, "ada may log in")
 	require.Contains(t, text, "LDAPTLS_CACERT="+ca)
 	require.NotContains(t, text, "ada-secret")
+	for range 4 { // wrong passwords here count as those of a login do
+		other.open(200, "/admin/ldap", url.Values{"do": {"test"}, "login": {"ada"}, "password": {"guess"}})
+	}
+	require.Contains(t, other.open(403, "/admin/ldap", url.Values{"do": {"test"}, "login": {"ada"}, "password": {"guess"}}), "Too many tries")
 	require.Regexp(t, `root +all +root +same login`, list("--unlink", "root"))
 	_, err := program(t, "ldap", "users", "--config", file, "--link", "root=nobody").Output()
 	require.Error(t, err)

@@ -54,13 +54,16 @@ func (d directoryDesk) Test(ctx context.Context, login, password string, by ci.A
 	}
 	out := web.DirectoryTest{Login: login}
 	act := ci.Act{Action: "rondo.directory.test", Actor: by, Target: map[string]string{"type": "directory", "id": ldap.ProviderName, "login": fmt.Sprintf("%.100s", login)}}
-	err := d.in.recorded(ctx, act, func() error {
+	try := func() bool {
 		trace := d.dir.Test(ctx, login, password)
 		out.OK = trace.Err == nil
 		for _, s := range trace.Steps {
 			out.Steps = append(out.Steps, web.DirectoryStep{Name: s.Name, Asked: s.Asked, Command: s.Command, Result: s.Result, OK: s.OK, Took: s.Took})
 		}
-		return nil
+		return out.OK || password == ""
+	}
+	err := d.in.recorded(ctx, act, func() error {
+		return d.in.people.users.Limited(login, ci.RequestIn(ctx).Address, try)
 	})
 	return out, err
 }
@@ -76,6 +79,28 @@ func (d directoryDesk) Link(ctx context.Context, id, login string, by ci.Actor) 
 
 func (d directoryDesk) Unlink(ctx context.Context, id string, by ci.Actor) error {
 	return d.in.people.users.Unlink(ctx, id, ldap.ProviderName, by)
+}
+
+// guide says where users who were there before the directory are brought to
+// it, as long as there are some.
+func (in *installation) guide(ctx context.Context) error {
+	if in.directory == nil {
+		return nil
+	}
+	all, err := in.people.users.Users(ctx, auth.Operator)
+	if err != nil {
+		return err
+	}
+	left := 0
+	for _, u := range all {
+		if u.Logins[ldap.ProviderName] == "" && u.Logins[auth.LocalProvider] == "" {
+			left++
+		}
+	}
+	if left > 0 {
+		in.log.Warn("users are not linked to the directory yet; who is not becomes a new user at their first login there", "users", left, "page", in.url+"/admin/ldap/users", "command", "rondo-server ldap users")
+	}
+	return nil
 }
 
 // inForce lists the settings with their defaults, by the names of the file. Of

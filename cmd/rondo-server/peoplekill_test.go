@@ -95,7 +95,9 @@ ldap: {type: openldap, hostname: 127.0.0.1, port: %d, encryption: starttls, sear
 	s.eventually("all before it are numbered", func() bool { return len(bookOf(s, "rondo.user.settings_change")) == 1 })
 	created, logins := bookOf(s, "user.create"), bookOf(s, "user.logged_in")
 	made, roles, reset := bookOf(s, "rondo.personal_token.create"), bookOf(s, "rondo.user.role_change"), bookOf(s, "rondo.user.password_reset")
-	var users struct{ Items []struct{ ID, Login, Role string } }
+	var users struct {
+		Items []struct{ ID, Login, Role string }
+	}
 	_, body = s.call("GET", "/api/v2/rondo/users", "")
 	require.NoError(t, json.Unmarshal([]byte(body), &users))
 	require.Equal(t, 0, s.stop(), s.errors())

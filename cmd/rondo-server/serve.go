@@ -172,7 +172,7 @@ func serveTeam(ctx context.Context, set settings, asJSON, bootstrap bool) error 
 	if err := s.open(ctx); err != nil {
 		return err
 	}
-	if err := s.invite(ctx, bootstrap); err != nil {
+	if err := errors.Join(s.invite(ctx, bootstrap), s.guide(ctx)); err != nil {
 		return err
 	}
 	s.log.Info("ready", "url", s.url, "listen", s.page.Addr().String(), "agents", s.agentDoor.Addr().String(), "data", folder.Path)
