@@ -2,6 +2,9 @@ package web
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
 	"fmt"
 	"net/url"
 	"strings"
@@ -43,11 +46,22 @@ func switches(p *ci.Settings) []settingSwitch {
 
 func (s *site) fillAdvanced(_ context.Context, b *settingsBody, _ url.Values) error {
 	b.CanStop = s.cfg.Chapters.Follow != nil
+	if b.Seen == "" {
+		b.Seen = markOf(b.Project.Settings)
+	}
 	b.Switches = switches(&b.Project.Settings)
 	for i := range b.Switches {
 		b.Switches[i].On = *b.Switches[i].at
 	}
 	return nil
+}
+
+// markOf is the same for the same settings. A form has that of the settings it
+// was made of, so that nobody undoes what they have not seen.
+func markOf(s ci.Settings) string {
+	text, _ := json.Marshal(s) // plain values always can
+	sum := sha256.Sum256(text)
+	return hex.EncodeToString(sum[:8])
 }
 
 // maxExempt bounds the branches that are built without a pull request.
@@ -64,6 +78,9 @@ func (s *site) changeAdvanced(ctx context.Context, b *settingsBody, form url.Val
 	case verb != "save":
 		return "", "", ci.ErrNotFound
 	}
+	if seen := form.Get("seen"); seen != "" && seen != markOf(b.Project.Settings) {
+		return "", "", fmt.Errorf("save settings: somebody else has saved others since this page was loaded; these are theirs, choose again: %w", ci.ErrConflict)
+	}
 	p, old := b.Project, b.Project
 	for _, one := range switches(&p.Settings) {
 		*one.at = form.Get(one.Name) != ""
@@ -72,6 +89,7 @@ func (s *site) changeAdvanced(ctx context.Context, b *settingsBody, form url.Val
 	for branch := range strings.FieldsSeq(form.Get("pull_request_exempt")) {
 		p.PullRequestExempt = append(p.PullRequestExempt, branch)
 	}
+	b.Seen = markOf(old.Settings)
 	b.Project = p // the form shows what was chosen, whatever comes
 	if len(p.PullRequestExempt) > maxExempt {
 		return "", "", fmt.Errorf("save settings: %d exempt branches are more than %d: %w", len(p.PullRequestExempt), maxExempt, ci.ErrInvalid)

@@ -62,6 +62,7 @@ type settingsBody struct {
 	Made      string // a token that was made just now
 	Scopes    any
 	Switches  []settingSwitch
+	Seen      string // the settings that the form was made of
 }
 
 // settings serves a page of a project's settings.

@@ -57,6 +57,31 @@ func TestSettings_General(t *testing.T) {
 	require.Equal(t, 404, code)
 }
 
+// Whoever saves settings that somebody else has changed meanwhile is told, and
+// undoes nothing.
+func TestSettings_NoLostUpdate(t *testing.T) {
+	w := newWorld(t, flow(build("a")))
+	furnish(w)
+	const path = "/settings/advanced" + shop
+	seen := func() string {
+		_, body := get(t, w.handler(), path)
+		return regexp.MustCompile(`name="seen" value="([0-9a-f]+)"`).FindStringSubmatch(body)[1]
+	}
+	one := seen()
+	code, _, _ := sends(t, w, path, "do", "save", "seen", one, "no_ssh", "1")
+	require.Equal(t, 303, code)
+	code, _, body := sends(t, w, path, "do", "save", "seen", one, "auto_cancel", "1")
+	require.Equal(t, 409, code)
+	require.Contains(t, body, "omebody else has saved others")
+	require.Contains(t, body, `name="no_ssh" value="1" checked`, "it shows theirs")
+	p, err := w.db.Project(w.ctx, w.project.ID)
+	require.NoError(t, err)
+	require.True(t, p.NoSSH)
+	require.False(t, p.AutoCancel)
+	code, _, _ = sends(t, w, path, "do", "save", "seen", seen(), "no_ssh", "1", "auto_cancel", "1")
+	require.Equal(t, 303, code)
+}
+
 // SEC-02: a value is never shown again, not even to who has just typed it.
 func TestSEC02_Variables(t *testing.T) {
 	w := newWorld(t, flow(build("a")))
