@@ -135,6 +135,9 @@ func TestBrowser_People(t *testing.T) {
 		require.NoError(t, err, path)
 		for look, rules := range map[string]string{"light": "null", "dark": `["color-contrast", "link-in-text-block"]`} {
 			require.NoError(t, chromedp.Do(ctx, scheme(look)))
+			if look == "dark" {
+				picture(t, ctx, strings.ReplaceAll(path[1:], "/", "-")+"-dark")
+			}
 			found, err := chromedp.Run(ctx, chromedp.Evaluate[string](fmt.Sprintf(audit, rules), chromedp.EvalAwaitPromise))
 			require.NoError(t, err, path)
 			require.Empty(t, found, "%s, %s", path, look)
