@@ -79,6 +79,7 @@ func ours(asking, job, flow []string) []Action {
 		{Name: "rondo.keys.rotate", When: "a new key for stored secrets is made", Target: "installation", Strict: true},
 		{Name: "rondo.node.drain", When: "a node is to take nothing new", Target: "node", Payload: []string{"deadline"}, Strict: true},
 		{Name: "rondo.node.ready", When: "a node may take tasks again", Target: "node", Strict: true},
+		{Name: "rondo.settings.update", When: "settings of the installation are changed on their page", Target: "installation", Payload: []string{"form"}, Strict: true},
 		{Name: "rondo.queue.promote", When: "tasks are moved past the limit of their organisation", Target: "queue", Payload: []string{"count", "of"}, Strict: true},
 		{Name: "rondo.queue.cancel", When: "a batch of tasks that wait is canceled", Target: "queue", Payload: []string{"count"}, Strict: true},
 		{Name: "rondo.pipeline.create", When: "a pipeline is accepted", Target: "project", Payload: []string{"pipeline.id", "pipeline.number", "pipeline.vcs_branch"}},

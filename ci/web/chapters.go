@@ -22,6 +22,8 @@ type Chapters struct {
 	Audit     Audit
 	Users     Users
 	Directory Directory
+	// Installation has settings that are changed on a page.
+	Installation Installation
 	// PutProject writes the settings of a project.
 	PutProject func(ctx context.Context, p ci.Project) error
 	// Follow makes the code host tell of pushes to a repository, by its slug,

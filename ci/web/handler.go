@@ -124,6 +124,8 @@ func (s *site) routes() *http.ServeMux {
 		"POST /admin/ldap":                             s.testDirectory,
 		"GET /admin/ldap/users":                        s.migration,
 		"POST /admin/ldap/users":                       s.migrate,
+		"GET /settings":                                s.installation,
+		"POST /settings":                               s.changeInstallation,
 		"GET /queue":                                   s.queue,
 		"GET /nodes":                                   s.nodes,
 		"POST /nodes":                                  s.changeNode,

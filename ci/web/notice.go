@@ -35,6 +35,7 @@ func (n notice) Chose(field, value string) bool {
 // words into our mouth.
 var results = map[string]string{
 	"settings":      "The settings are saved. They count from the next push on.",
+	"installation":  "The settings are saved and in force.",
 	"followed":      "The project is followed: the next push starts a pipeline.",
 	"unfollowed":    "Pushes to this project start no pipelines any more. What has run stays.",
 	"variable":      "The variable is set. Jobs that start from now on get it.",

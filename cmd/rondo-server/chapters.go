@@ -116,7 +116,9 @@ func secretValues(n ci.Need) map[string]any {
 }
 
 // kinds are all kinds of documents with a sealed part.
-func kinds() []string { return slices.Concat(secret.Kinds(), webhook.Kinds(), github.Kinds()) }
+func kinds() []string {
+	return slices.Concat(secret.Kinds(), webhook.Kinds(), github.Kinds(), []string{kindSettings})
+}
 
 // openKeeper opens what seals secrets. The keyset is made at the first start
 // only: a new one would open nothing that was sealed before.

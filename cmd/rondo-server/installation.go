@@ -73,7 +73,8 @@ type installation struct {
 	figures     *figures
 	reach       *reach              // how clients reach the world; nil is Go\'s own way
 	shown       *certificate.Keeper // the certificate of the server; nil for none
-	strict      bool                // browsers are to come by TLS only
+	tls         *tlsSettings
+	strict      bool // browsers are to come by TLS only
 	rate        api.RateConfig
 	jobs        worker.Docker // the engine of jobs that name images
 	places      *worker.Worker

@@ -161,11 +161,13 @@ type figures struct {
 	page     *prometheus.Page
 	token    string
 	client   *http.Client // nil is Go's own
+	// saved are the sinks of the page of settings.
+	saved func(context.Context, metricsSettings) ([]metrics.Named[metrics.Sink], error)
 }
 
 // openMetrics makes the figures of a server, over an engine that is there.
 func (in *installation) openMetrics(ctx context.Context, set metricsSettings) error {
-	f := &figures{registry: metrics.NewRegistry(nil), page: prometheus.New(nil), client: in.reach.client(30 * time.Second)}
+	f := &figures{registry: metrics.NewRegistry(nil), page: prometheus.New(nil), client: in.reach.client(30 * time.Second), saved: in.savedSinks}
 	f.flow = metrics.NewFlow(f.registry, nil)
 	in.figures = f
 	var err error
@@ -257,7 +259,11 @@ func (f *figures) use(ctx context.Context, set metricsSettings) error {
 		}
 		sinks = append(sinks, metrics.Named[metrics.Sink]{Name: "cloudwatch", T: sink})
 	}
-	f.hub.Use(sinks...)
+	more, err := f.saved(ctx, set)
+	if err != nil {
+		return fmt.Errorf("metrics: %w", err)
+	}
+	f.hub.Use(append(sinks, more...)...)
 	return nil
 }
 

@@ -256,6 +256,7 @@ func (s *teamServer) secure(set settings) error {
 	if t == nil {
 		return nil
 	}
+	s.tls = t
 	cert, key := t.Cert, t.Key
 	host := hostName(set.URL)
 	if cert == "" {

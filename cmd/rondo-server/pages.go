@@ -20,7 +20,7 @@ func (in *installation) pages() http.Handler {
 		Chapters: web.Chapters{
 			Contexts: in.safe, Variables: in.safe, Keys: in.safe, Schedules: in.clock, Webhooks: in.courier,
 			Tokens: in.tokens, Account: in.account(), Audit: in.book, PutProject: in.putProject, Follow: in.follow, Orgs: in.orgs,
-			MayOrg: in.mayOrg, May: in.mayPages(), MaySettings: in.maySettings(), Users: in.webUsers(), Directory: in.webDirectory(),
+			MayOrg: in.mayOrg, May: in.mayPages(), MaySettings: in.maySettings(), Users: in.webUsers(), Directory: in.webDirectory(), Installation: in.webSettings(),
 			NextRuns: schedule.Preview, Badge: badgePath, Address: in.url,
 		},
 		Insights: in.memory,

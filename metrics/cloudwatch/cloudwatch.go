@@ -114,9 +114,6 @@ func New(ctx context.Context, cfg Config) (*Sink, error) {
 	if cfg.Auth == Keys {
 		opts = append(opts, config.WithCredentialsProvider(credentials.NewStaticCredentialsProvider(cfg.AccessKey, cfg.SecretKey, "")))
 	}
-	if cfg.HTTP != nil {
-		opts = append(opts, config.WithHTTPClient(cfg.HTTP))
-	}
 	all, err := config.LoadDefaultConfig(ctx, opts...)
 	if err != nil {
 		return nil, fmt.Errorf("cloudwatch: %w", err)
@@ -125,6 +122,9 @@ func New(ctx context.Context, cfg Config) (*Sink, error) {
 	s.client = cloudwatch.NewFromConfig(all, func(o *cloudwatch.Options) {
 		if cfg.Endpoint != "" {
 			o.BaseEndpoint = aws.String(cfg.Endpoint)
+		}
+		if cfg.HTTP != nil { // not for all of the SDK, which then refuses AWS_CA_BUNDLE
+			o.HTTPClient = cfg.HTTP
 		}
 		o.Retryer = aws.NopRetryer{} // the hub tries again, and tells
 	})
