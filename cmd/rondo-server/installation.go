@@ -29,7 +29,6 @@ import (
 	"github.com/rondo-ci/rondo/cmd/internal/relay"
 	"github.com/rondo-ci/rondo/cmd/internal/worker"
 	"github.com/rondo-ci/rondo/proxy/certificate"
-	cluster "github.com/rondo-ci/rondo/scheduler/local"
 	"github.com/rondo-ci/rondo/storage"
 	"github.com/rondo-ci/rondo/storage/sqldb"
 	"golang.org/x/sync/errgroup"
@@ -142,15 +141,17 @@ func (in *installation) open(ctx context.Context) error {
 	if err := in.openPlaces(ctx, self); err != nil {
 		return err
 	}
+	nodes, err := in.openNodes(self)
+	if err != nil {
+		return err
+	}
 	in.engine = engine.New(engine.Parts{
 		DB: in.db, Backlog: in.db.Backlog(), Logs: in.logs,
 		Files:    storage.NewFiles(bucket, storage.FilesConfig{Log: in.log}),
-		Compiler: ci.CompilerFunc(in.compile), Key: in.key,
-		Start: cluster.Exec(append([]string{self, "agent", "--door", "unix:" + in.agents.Addr().String(), "--dir", in.local.Join("work")}, in.jobs.Args()...), agentEnvironment()),
+		Compiler: ci.CompilerFunc(in.compile), Key: in.key, Cluster: nodes,
 	}, engine.Config{
-		Log:     in.log,
-		Server:  ci.Config{JobURL: in.jobURL, Secrets: in.reach.forJobs(in.safe.Resolve), Roots: in.reach.trusted, Allow: in.safe.Allowed},
-		Cluster: cluster.Config{Dir: in.local.Join("agents"), Sweep: in.sweep},
+		Log:    in.log,
+		Server: ci.Config{JobURL: in.jobURL, Secrets: in.reach.forJobs(in.safe.Resolve), Roots: in.reach.trusted, Allow: in.safe.Allowed},
 	})
 	in.openDesk()
 	if in.metering != nil {

@@ -114,12 +114,11 @@ func newExecution(o *offline, vars []ci.Var) (*execution, error) {
 		Compiler: ci.CompilerFunc(func(context.Context, ci.Project, ci.Pipeline) (ci.Plan, error) {
 			return plan, nil // compiled before, to show mistakes with their lines
 		}),
-		Start: x.agents(tool, places), Key: key,
+		Cluster: local.New(x.agents(tool, places), local.Config{Dir: filepath.Join(scratch, "agents")}), Key: key,
 	}, engine.Config{
 		Server: ci.Config{Secrets: func(context.Context, ci.Need) ([]ci.Var, []ci.SSHKey, error) {
 			return vars, nil, nil
 		}},
-		Cluster: local.Config{Dir: filepath.Join(scratch, "agents")},
 	})
 	x.out = &sink{out: os.Stdout}
 	x.view = newView(x.out, o.flags.json, o.flags.verbose)

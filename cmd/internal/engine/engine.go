@@ -1,5 +1,5 @@
 // Package engine is the rooms of Rondo put together: store, server, scheduler,
-// cluster of this machine, agent's door, logs and files. The server and the
+// a cluster of its driver's choice, agent's door, logs and files. The server and the
 // offline run are both this engine, so a workflow does the same in both.
 package engine
 
@@ -12,7 +12,6 @@ import (
 	"github.com/rondo-ci/rondo/ci"
 	"github.com/rondo-ci/rondo/ci/api/door"
 	"github.com/rondo-ci/rondo/scheduler"
-	"github.com/rondo-ci/rondo/scheduler/local"
 	"github.com/rondo-ci/rondo/storage"
 	"golang.org/x/sync/errgroup"
 )
@@ -23,6 +22,12 @@ type DB interface {
 	ci.Records
 }
 
+// A Cluster is a driver of nodes, which runs until its context ends.
+type Cluster interface {
+	scheduler.Cluster
+	Run(ctx context.Context) error
+}
+
 // Parts are what an engine is made of. All are needed.
 type Parts struct {
 	DB       DB
@@ -30,18 +35,17 @@ type Parts struct {
 	Logs     *storage.Logs
 	Files    *storage.Files
 	Compiler ci.Compiler
-	// Start says what the agents of this machine are.
-	Start local.Start
+	// Cluster is where agents are started.
+	Cluster Cluster
 	// Key signs the tokens of agents.
 	Key door.Key
 }
 
 // Config holds what an engine can do without.
 type Config struct {
-	Log     *slog.Logger
-	Server  ci.Config
-	Cluster local.Config
-	Queue   scheduler.Config
+	Log    *slog.Logger
+	Server ci.Config
+	Queue  scheduler.Config
 }
 
 // An Engine is the rooms, connected. It does nothing until Run.
@@ -49,7 +53,6 @@ type Engine struct {
 	Parts
 	Server    *ci.Server
 	Scheduler *scheduler.Scheduler
-	Cluster   *local.Cluster
 	Door      *door.Door
 }
 
@@ -58,10 +61,9 @@ func New(p Parts, cfg Config) *Engine {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
-	cfg.Server.Log, cfg.Cluster.Log, cfg.Queue.Log = cfg.Log, cfg.Log, cfg.Log
+	cfg.Server.Log, cfg.Queue.Log = cfg.Log, cfg.Log
 	e := &Engine{Parts: p}
 	e.Server = ci.New(p.DB, p.Compiler, cfg.Server)
-	e.Cluster = local.New(p.Start, cfg.Cluster)
 	cfg.Queue.Token = p.Key.Token
 	cfg.Queue.Begun = e.begun
 	e.Scheduler = scheduler.New(p.Backlog, e.Cluster, e.Server.Report, cfg.Queue)

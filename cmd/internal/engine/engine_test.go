@@ -41,10 +41,10 @@ func start(t testing.TB, source string) *engine.Engine {
 		Compiler: ci.CompilerFunc(func(ctx context.Context, project ci.Project, p ci.Pipeline) (ci.Plan, error) {
 			return config.Compile(ctx, []byte(source), config.Options{Values: engine.Values(project, p)})
 		}),
-		Start: local.Func(func(ctx context.Context, p scheduler.Placement) error {
+		Cluster: local.New(local.Func(func(ctx context.Context, p scheduler.Placement) error {
 			return agent.New(e.Door, e.Door, agent.Config{Dir: filepath.Join(dir, "work")}).Run(ctx, p.Task.ID, p.Epoch)
-		}),
-	}, engine.Config{Cluster: local.Config{Dir: filepath.Join(dir, "agents")}})
+		}), local.Config{Dir: filepath.Join(dir, "agents")}),
+	}, engine.Config{})
 	require.NoError(t, db.PutProject(t.Context(), ci.Project{ID: "p", Slug: "gh/acme/shop", Org: "acme", Repo: "shop", DefaultBranch: "main"}))
 	ctx, stop := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
