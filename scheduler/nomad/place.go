@@ -1,0 +1,156 @@
+package nomad
+
+import (
+	"context"
+	"fmt"
+	"iter"
+	"slices"
+	"time"
+
+	"github.com/rondo-ci/rondo/ci"
+	"github.com/rondo-ci/rondo/scheduler"
+)
+
+// A place is a placement and what Nomad made of it. Cluster.mu guards it.
+type place struct {
+	scheduler.Placement
+	job     string // Nomad's ID
+	warm    string // the name of its warm agent, if it has one
+	alloc   string // the first allocation; there should be no other
+	modify  uint64 // index of what is known of it
+	created uint64
+	sent    time.Time // when Nomad took it
+	blocked time.Time // since when Nomad finds no room for it
+	reasons time.Time // when Nomad was last asked why
+	killAt  time.Time
+	killer  *time.Timer
+	killed  bool
+	dying   bool // its end is being written down
+}
+
+// add takes a place into the books and tells watchers.
+func (c *Cluster) add(pl *place) {
+	k := keyOf(pl.Placement)
+	c.places[k], c.jobs[pl.job] = pl, pl
+	c.order = append(c.order, k)
+	c.tell(pl.Placement)
+}
+
+// drop takes it out again.
+func (c *Cluster) drop(pl *place) {
+	k := keyOf(pl.Placement)
+	if c.places[k] != pl {
+		return
+	}
+	if pl.killer != nil {
+		pl.killer.Stop()
+	}
+	delete(c.places, k)
+	delete(c.jobs, pl.job)
+	delete(c.tried, k)
+	if pl.warm != "" {
+		delete(c.warm, pl.warm)
+	}
+	c.order = slices.DeleteFunc(c.order, func(o key) bool { return o == k })
+}
+
+// show sets what is told of a place. Dead is final.
+func (c *Cluster) show(pl *place, state scheduler.PlacementState, node, reason string) {
+	if pl.State == scheduler.PlacementDead {
+		return
+	}
+	if node == "" {
+		node = pl.Node
+	}
+	if pl.State == state && pl.Node == node && pl.Reason == reason {
+		return
+	}
+	pl.State, pl.Node, pl.Reason = state, node, reason
+	c.tell(pl.Placement)
+}
+
+// all returns the placements in order of submission.
+func (c *Cluster) all() []scheduler.Placement {
+	all := make([]scheduler.Placement, 0, len(c.order))
+	for _, k := range c.order {
+		all = append(all, c.places[k].Placement)
+	}
+	return all
+}
+
+// Placements asks Nomad and yields all placements.
+func (c *Cluster) Placements(ctx context.Context) iter.Seq2[scheduler.Placement, error] {
+	return func(yield func(scheduler.Placement, error) bool) {
+		if err := c.sync(ctx); err != nil {
+			yield(scheduler.Placement{}, fmt.Errorf("list placements: %w", err))
+			return
+		}
+		c.mu.Lock()
+		all := c.all()
+		c.mu.Unlock()
+		for _, p := range all {
+			if !yield(p, nil) {
+				return
+			}
+		}
+	}
+}
+
+// A watcher is one call of Watch.
+type watcher struct {
+	wake    chan struct{}
+	changes []scheduler.Placement
+}
+
+// Watch yields all placements and then what changes.
+func (c *Cluster) Watch(ctx context.Context) iter.Seq2[scheduler.Placement, error] {
+	return func(yield func(scheduler.Placement, error) bool) {
+		if err := c.known(ctx); err != nil {
+			yield(scheduler.Placement{}, fmt.Errorf("watch placements: %w", err))
+			return
+		}
+		w := &watcher{wake: make(chan struct{}, 1)}
+		c.mu.Lock()
+		w.changes = c.all()
+		c.watchers[w] = true
+		c.mu.Unlock()
+		defer func() {
+			c.mu.Lock()
+			defer c.mu.Unlock()
+			delete(c.watchers, w)
+		}()
+		for {
+			c.mu.Lock()
+			changes := w.changes
+			w.changes = nil
+			c.mu.Unlock()
+			for _, p := range changes {
+				if !yield(p, nil) {
+					return
+				}
+			}
+			select {
+			case <-ctx.Done():
+				yield(scheduler.Placement{}, ctx.Err())
+				return
+			case <-w.wake:
+			}
+		}
+	}
+}
+
+// tell lets all watchers know of a change.
+func (c *Cluster) tell(p scheduler.Placement) {
+	for w := range c.watchers {
+		w.changes = append(w.changes, p)
+		signal(w.wake)
+	}
+}
+
+// valid says whether a placement can be submitted at all.
+func valid(p scheduler.Placement) error {
+	if p.Task.ID == "" || p.Epoch < 1 {
+		return fmt.Errorf("no task: %w", ci.ErrInvalid)
+	}
+	return nil
+}

@@ -1,0 +1,241 @@
+package nomad
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/hashicorp/nomad/api"
+	"github.com/rondo-ci/rondo/ci"
+	"github.com/rondo-ci/rondo/scheduler"
+)
+
+// An alloc is what lists and events say of an allocation.
+type alloc struct {
+	id, job, node    string
+	status, desired  string
+	description      string
+	created, changed uint64
+	task             *api.TaskState
+}
+
+func ofStub(a *api.AllocationListStub) alloc {
+	return alloc{a.ID, a.JobID, a.NodeID, a.ClientStatus, a.DesiredStatus, cmp.Or(a.ClientDescription, a.DesiredDescription), a.CreateIndex, a.ModifyIndex, a.TaskStates[taskName]}
+}
+
+// live selects the allocations that may have an agent.
+const live = `ClientStatus == "pending" or ClientStatus == "running" or ClientStatus == "unknown"`
+
+// sync compares the books with all that Nomad lists: the truth. One at a time.
+func (c *Cluster) sync(ctx context.Context) error {
+	select {
+	case c.asking <- struct{}{}:
+		defer func() { <-c.asking }()
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	began := time.Now()
+	given, err := c.books.given(ctx)
+	if err != nil {
+		return err
+	}
+	q := c.query(ctx, nil)
+	q.Filter = fmt.Sprintf(`Meta[%q] == %q and (Status != "dead" or Stop == false)`, metaOwner, c.cfg.Name)
+	jobs, _, err := c.api.Jobs().ListOptions(&api.JobListOptions{Fields: &api.JobListFields{Meta: true}}, q)
+	if err != nil {
+		return fmt.Errorf("list jobs of Nomad: %w", c.words(err))
+	}
+	q = c.query(ctx, nil)
+	q.Filter = live
+	stubs, _, err := c.api.Allocations().List(q)
+	if err != nil {
+		return fmt.Errorf("list allocations of Nomad: %w", c.words(err))
+	}
+	allocs := make(map[string]alloc)
+	slices.SortFunc(stubs, func(a, b *api.AllocationListStub) int { return cmp.Compare(a.CreateIndex, b.CreateIndex) })
+	for _, s := range stubs {
+		if _, ok := allocs[s.JobID]; !ok {
+			allocs[s.JobID] = ofStub(s)
+		}
+	}
+	unsure := c.compare(jobs, allocs, given, began)
+	for _, job := range unsure {
+		if err := c.inquire(ctx, job, began); err != nil {
+			return err
+		}
+	}
+	return c.explain(ctx)
+}
+
+// compare takes over what the lists say, and returns the jobs of which more
+// must be asked.
+func (c *Cluster) compare(jobs []*api.JobListStub, allocs map[string]alloc, given map[string]scheduler.Placement, began time.Time) []string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.loaded {
+		c.loaded, c.born = true, time.Now()
+	}
+	slices.SortFunc(jobs, func(a, b *api.JobListStub) int { return cmp.Compare(a.SubmitTime, b.SubmitTime) })
+	listed := make(map[string]bool)
+	var unsure []string
+	for _, j := range jobs {
+		if j.ParameterizedJob || j.Meta[metaOwner] != c.cfg.Name {
+			continue
+		}
+		listed[j.ID] = true
+		c.adopt(j, given)
+		a, alive := allocs[j.ID]
+		switch {
+		case alive:
+			c.observe(a)
+		case c.jobs[j.ID] == nil && c.warmJob(j.ID) == nil:
+		case j.Status == "pending":
+			if pl := c.jobs[j.ID]; pl != nil && pl.alloc == "" {
+				c.stuck(pl)
+			}
+		default:
+			unsure = append(unsure, j.ID)
+		}
+	}
+	for _, k := range c.order {
+		if pl := c.places[k]; !listed[pl.job] && pl.sent.Before(began) && pl.State != scheduler.PlacementDead && !pl.dying {
+			if a, alive := allocs[pl.job]; alive {
+				c.observe(a)
+			} else {
+				unsure = append(unsure, pl.job)
+			}
+		}
+	}
+	for _, w := range c.warm {
+		if !listed[w.job] && w.sent.Before(began) && w.state != warmGiven {
+			c.loseWarm(w, "Nomad does not list it any more")
+		}
+	}
+	return unsure
+}
+
+// adopt makes a place of a job that an earlier server has registered, or one
+// whose registration was not answered.
+func (c *Cluster) adopt(j *api.JobListStub, given map[string]scheduler.Placement) {
+	if c.jobs[j.ID] != nil {
+		return
+	}
+	if name := j.Meta[metaWarm]; name != "" {
+		c.adoptWarm(j, name, given)
+		return
+	}
+	p, ok := c.ofMeta(j.Meta)
+	if !ok || j.Stop && j.Status == "dead" || c.places[keyOf(p)] != nil {
+		return
+	}
+	p.State, p.Reason = scheduler.PlacementPending, "Nomad is placing it"
+	c.add(&place{Placement: p, job: j.ID, sent: time.Unix(0, j.SubmitTime)})
+}
+
+// observe takes note of what is said of an allocation. Older news than what is
+// known change nothing.
+func (c *Cluster) observe(a alloc) {
+	pl := c.jobs[a.job]
+	if pl == nil {
+		c.observeWarm(a)
+		return
+	}
+	switch {
+	case pl.alloc == "":
+		pl.alloc, pl.created = a.id, a.created
+	case pl.alloc != a.id && a.created > pl.created:
+		// Nomad must not start a task a second time. If it does (a drain at its
+		// deadline), the second agent is refused at the door; its job ends.
+		c.log.Warn("Nomad has replaced an agent, the new one is stopped", "task", pl.Task.ID, "lease", pl.Epoch, "allocation", a.id)
+		c.calls.Go(func() { c.endJob(a.job) })
+		return
+	case pl.alloc != a.id:
+		return
+	}
+	if a.changed < pl.modify || pl.dying {
+		return
+	}
+	pl.modify, pl.blocked = a.changed, time.Time{}
+	name := a.node
+	if n := c.nodes[a.node]; n != nil {
+		name = n.Name
+	}
+	switch {
+	case a.status == api.AllocClientStatusRunning && (a.task == nil || a.task.State == "running"):
+		c.show(pl, scheduler.PlacementRunning, name, "")
+	case a.status == api.AllocClientStatusUnknown, a.status == api.AllocClientStatusLost:
+		if pl.killed {
+			c.die(pl, a)
+			return
+		}
+		c.show(pl, scheduler.PlacementLost, name, "Nomad has not heard of client "+name+" for a while")
+	case a.status == api.AllocClientStatusComplete, a.status == api.AllocClientStatusFailed, a.task != nil && a.task.State == "dead":
+		pl.Node = name
+		c.die(pl, a)
+	default:
+		c.show(pl, scheduler.PlacementPending, name, "client "+name+" prepares it"+lastWords(a.task))
+	}
+}
+
+// inquire asks for the allocations of one job whose end was not seen.
+func (c *Cluster) inquire(ctx context.Context, job string, began time.Time) error {
+	stubs, _, err := c.api.Jobs().Allocations(job, true, c.query(ctx, nil))
+	if err = c.words(err); err != nil && !errors.Is(err, ci.ErrNotFound) {
+		return fmt.Errorf("list allocations of job %s: %w", job, err)
+	}
+	slices.SortFunc(stubs, func(a, b *api.AllocationListStub) int { return cmp.Compare(a.CreateIndex, b.CreateIndex) })
+	var status string
+	if len(stubs) == 0 {
+		info, _, err := c.api.Jobs().Info(job, c.query(ctx, nil))
+		switch err = c.words(err); {
+		case errors.Is(err, ci.ErrNotFound):
+			status = "gone"
+		case err != nil:
+			return fmt.Errorf("look at job %s: %w", job, err)
+		case info.Status != nil:
+			status = *info.Status
+		}
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	pl, w := c.jobs[job], c.warmJob(job)
+	switch {
+	case len(stubs) > 0:
+		c.observe(ofStub(stubs[0]))
+	case pl != nil && status == "dead":
+		c.die(pl, alloc{job: job, description: "its job was stopped before Nomad had placed it"})
+	case pl != nil && status == "gone" && pl.sent.Before(began) && !pl.dying:
+		c.drop(pl) // collected, or purged: the queue will miss it
+	case w != nil && (status == "dead" || status == "gone"):
+		c.loseWarm(w, "its job has ended")
+	}
+	return nil
+}
+
+// endJob stops a job, and leaves it at that: the next sync comes back to it.
+func (c *Cluster) endJob(job string) {
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	if err := c.deregister(ctx, job); err != nil {
+		c.log.Warn("stop job", "job", job, "err", err)
+	}
+}
+
+// lastWords is what Nomad last said about a task that has not begun.
+func lastWords(t *api.TaskState) string {
+	if t == nil || len(t.Events) == 0 {
+		return ""
+	}
+	return ": " + eventText(t.Events[len(t.Events)-1])
+}
+
+func number(n int, one, many string) string {
+	if n == 1 {
+		return "1 " + one
+	}
+	return strconv.Itoa(n) + " " + many
+}
