@@ -32,6 +32,7 @@ type Cluster struct {
 	places   map[key]*place
 	order    []key
 	jobs     map[string]*place // by Nomad's ID of the job
+	early    map[string]alloc  // by job, of jobs that nobody knows yet
 	tried    map[key]bool      // registered without an answer
 	nodes    map[string]*node  // by ID
 	watchers map[*watcher]bool
@@ -70,6 +71,7 @@ func New(s Server, a Agent, cfg Config) (*Cluster, error) {
 		api: client, agent: a, cfg: cfg, log: cfg.Log, books: books{docs: cfg.Docs, owner: cfg.Name},
 		look: make(chan struct{}, 1), asking: make(chan struct{}, 1),
 		places: make(map[key]*place), jobs: make(map[string]*place), tried: make(map[key]bool),
+		early: make(map[string]alloc),
 		nodes: make(map[string]*node), watchers: make(map[*watcher]bool), parents: make(map[string]bool),
 		warm: make(map[string]*warmAgent),
 	}, nil

@@ -67,6 +67,10 @@ func (c *Cluster) submit(ctx context.Context, p scheduler.Placement) error {
 	defer c.mu.Unlock()
 	if c.places[keyOf(p)] == nil {
 		c.add(pl)
+		if a, ok := c.early[job]; ok {
+			delete(c.early, job)
+			c.observe(a)
+		}
 	}
 	if !c.streams {
 		signal(c.look)

@@ -136,12 +136,20 @@ func (c *Cluster) adopt(j *api.JobListStub, given map[string]scheduler.Placement
 	c.add(&place{Placement: p, job: j.ID, sent: time.Unix(0, j.SubmitTime)})
 }
 
+// earlySize is how many allocations of jobs that nobody knows are remembered.
+const earlySize = 1024
+
 // observe takes note of what is said of an allocation. Older news than what is
 // known change nothing.
 func (c *Cluster) observe(a alloc) {
 	pl := c.jobs[a.job]
 	if pl == nil {
-		c.observeWarm(a)
+		if !c.observeWarm(a) { // perhaps an event is faster than the answer to Submit
+			if len(c.early) >= earlySize {
+				clear(c.early)
+			}
+			c.early[a.job] = a
+		}
 		return
 	}
 	switch {

@@ -184,11 +184,12 @@ func (c *Cluster) adoptWarm(j *api.JobListStub, name string, given map[string]sc
 	}
 }
 
-// observeWarm takes note of what is said of an agent that waits.
-func (c *Cluster) observeWarm(a alloc) {
+// observeWarm takes note of what is said of an agent that waits, and reports
+// whether it is one.
+func (c *Cluster) observeWarm(a alloc) bool {
 	w := c.warmJob(a.job)
 	if w == nil || a.changed < w.alloc.changed {
-		return
+		return w != nil
 	}
 	w.alloc, w.node = a, a.node
 	switch a.status {
@@ -197,6 +198,7 @@ func (c *Cluster) observeWarm(a alloc) {
 	case api.AllocClientStatusLost, api.AllocClientStatusUnknown:
 		c.retire(w, "its client is out of sight")
 	}
+	return true
 }
 
 // loseWarm strikes an agent that has ended while it waited.
