@@ -11,10 +11,9 @@ import (
 	"os"
 
 	"github.com/rondo-ci/rondo/ci"
-	"github.com/rondo-ci/rondo/ci/agent"
-	"github.com/rondo-ci/rondo/ci/agent/host"
 	"github.com/rondo-ci/rondo/ci/api/door"
 	"github.com/rondo-ci/rondo/cmd/internal/worker"
+	"github.com/rondo-ci/rondo/cmd/internal/workshop"
 	"github.com/rondo-ci/rondo/scheduler"
 	"github.com/spf13/cobra"
 )
@@ -42,24 +41,14 @@ func runAgent(ctx context.Context, address, dir string, jobs worker.Docker, in i
 	if err != nil {
 		return err
 	}
-	tool, err := os.Executable()
+	w, err := workshop.Open(dir, jobs, slog.New(slog.NewTextHandler(os.Stderr, nil)))
 	if err != nil {
 		return err
 	}
-	log := slog.New(slog.NewTextHandler(os.Stderr, nil))
-	work, err := newWorkDir(dir)
-	if err != nil {
-		return err
-	}
-	defer work.close()
-	here := host.New(host.Config{Dir: work.path, Adopt: true, Keep: true, Fill: agent.Fill(tool)})
-	places, err := worker.New(here, jobs, work.path, tool)
-	if err != nil {
-		return err
-	}
+	defer w.Close()
 	lines := bufio.NewReader(in)
 	for {
-		here.Warm() // the work folder goes as a whole, with what is left in it
+		w.Warm() // the work folder goes as a whole, with what is left in it
 		line, err := readLine(ctx, lines)
 		if err != nil {
 			return nil // the server has gone, or asked to stop
@@ -68,11 +57,9 @@ func runAgent(ctx context.Context, address, dir string, jobs worker.Docker, in i
 		if err := json.Unmarshal(line, &p); err != nil {
 			return fmt.Errorf("read placement: %w", err)
 		}
-		d := door.NewClient(base, p.Token, client)
-		a := agent.New(d, d, agent.Config{Executor: places, Tool: tool, Log: log})
-		err = a.Run(ctx, p.Task.ID, p.Epoch)
+		err = w.Run(ctx, base, p.Token, client, p.Task.ID, p.Epoch)
 		if err != nil && !errors.Is(err, ci.ErrConflict) {
-			return fmt.Errorf("task %s: %w", p.Task.ID, err)
+			return err
 		}
 		if _, err := fmt.Fprintln(out, "done"); err != nil {
 			return nil

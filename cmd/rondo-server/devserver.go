@@ -11,6 +11,7 @@ import (
 	"github.com/rondo-ci/rondo/ci"
 	"github.com/rondo-ci/rondo/ci/forge/local"
 	"github.com/rondo-ci/rondo/cmd/internal/datadir"
+	"github.com/rondo-ci/rondo/cmd/internal/workshop"
 )
 
 // devServer is a whole server for one repository on this machine.
@@ -22,7 +23,7 @@ type devServer struct {
 
 // dev runs the server until ctx ends.
 func dev(ctx context.Context, f devFlags) error {
-	keepPrivate()
+	workshop.KeepPrivate()
 	if err := f.jobs.Check(); err != nil {
 		return usageError{err}
 	}

@@ -37,7 +37,11 @@ func (s executorSettings) check() error {
 // agents of an earlier server have left in it. The agents have places of their
 // own; this process needs one only to clean up after them.
 func (in *installation) openPlaces(ctx context.Context, self string) (err error) {
-	if in.places, err = worker.New(host.New(host.Config{}), in.jobs, in.local.Join("work"), self); err != nil {
+	jobs := in.jobs
+	if in.nomad != nil { // the engines are those of its clients
+		jobs = worker.Docker{}
+	}
+	if in.places, err = worker.New(host.New(host.Config{}), jobs, in.local.Join("work"), self); err != nil {
 		return err
 	}
 	err = in.places.Ready(ctx)

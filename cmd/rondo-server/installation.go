@@ -28,6 +28,7 @@ import (
 	"github.com/rondo-ci/rondo/cmd/internal/engine"
 	"github.com/rondo-ci/rondo/cmd/internal/relay"
 	"github.com/rondo-ci/rondo/cmd/internal/worker"
+	"github.com/rondo-ci/rondo/cmd/internal/workshop"
 	"github.com/rondo-ci/rondo/proxy/certificate"
 	"github.com/rondo-ci/rondo/storage"
 	"github.com/rondo-ci/rondo/storage/sqldb"
@@ -75,7 +76,8 @@ type installation struct {
 	tls         *tlsSettings
 	strict      bool // browsers are to come by TLS only
 	rate        api.RateConfig
-	jobs        worker.Docker // the engine of jobs that name images
+	jobs        worker.Docker  // the engine of jobs that name images
+	nomad       *nomadSettings // where agents are started; nil is this machine
 	places      *worker.Worker
 	outputKey   []byte        // signs addresses of output
 	pushKey     string        // signs subscriptions to live events
@@ -124,7 +126,7 @@ func (in *installation) open(ctx context.Context) error {
 	if in.logs, err = storage.OpenLogs(in.folder.Join(in.duty.logs()), storage.LogsConfig{Bucket: bucket, Log: in.log}); err != nil {
 		return err
 	}
-	if err := cleanWorkDirs(in.local.Join("work")); err != nil {
+	if err := workshop.CleanDirs(in.local.Join("work")); err != nil {
 		in.log.Warn("files of earlier jobs are left", "err", err)
 	}
 	self, err := os.Executable()
@@ -220,7 +222,7 @@ func listenUnix(path string) (net.Listener, error) {
 func (in *installation) sweep(task ci.TaskID, epoch int64) {
 	mark := host.Mark(task, epoch)
 	host.Sweep(func(m string) bool { return m == mark })
-	err := errors.Join(in.logs.End(context.Background(), task, epoch), in.places.Ready(context.Background()), cleanWorkDirs(in.local.Join("work")))
+	err := errors.Join(in.logs.End(context.Background(), task, epoch), in.places.Ready(context.Background()), workshop.CleanDirs(in.local.Join("work")))
 	if err != nil {
 		in.log.Error("clean up after dead agent", "task", task, "lease", epoch, "err", err)
 	}
@@ -349,7 +351,7 @@ func (in *installation) run(ctx context.Context, watch func(context.Context) err
 	g.Go(func() error { return in.engine.Run(work) })
 	g.Go(func() error { return in.db.Watch(work) })
 	g.Go(func() error {
-		return in.answer(work, in.agents, relay.Agents, door.Handler(in.engine.Door, in.key.Valid))
+		return in.answer(work, in.agents, relay.Agents, in.doorHandler())
 	})
 	g.Go(func() error { return in.answer(work, in.page, relay.Pages, in.handler()) })
 	for _, part := range in.parts {
@@ -371,7 +373,10 @@ func (in *installation) run(ctx context.Context, watch func(context.Context) err
 		stopping()
 		orderly, cancel := context.WithTimeout(work, stopTime)
 		defer cancel()
-		err := in.engine.Scheduler.Interrupt(orderly, "the server was stopped")
+		var err error
+		if in.nomad == nil { // agents of other machines wait for the next server
+			err = in.engine.Scheduler.Interrupt(orderly, "the server was stopped")
+		}
 		stop()
 		return err
 	})

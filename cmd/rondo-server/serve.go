@@ -12,11 +12,11 @@ import (
 	"strings"
 
 	"github.com/rondo-ci/rondo/ci"
-	"github.com/rondo-ci/rondo/ci/api/door"
 	"github.com/rondo-ci/rondo/ci/forge/github"
 	"github.com/rondo-ci/rondo/ci/forge/local"
 	"github.com/rondo-ci/rondo/cmd/internal/datadir"
 	"github.com/rondo-ci/rondo/cmd/internal/relay"
+	"github.com/rondo-ci/rondo/cmd/internal/workshop"
 	"github.com/spf13/cobra"
 	"golang.org/x/sync/errgroup"
 )
@@ -54,6 +54,7 @@ told stands in a file of settings:
     allow: [10.0.0.0/8]              # private networks that webhooks may reach
   executor: # jobs that name images run in containers; the server has to be root
     docker: {host: "unix:///var/run/docker.sock", pull: always, deny: [10.0.0.0/8]}
+` + nomadHelp + `
 
   audit:                             # where who did what is sent, besides files/
     sinks:
@@ -123,7 +124,7 @@ type teamServer struct {
 
 // serveTeam runs the server until ctx ends.
 func serveTeam(ctx context.Context, set settings, asJSON, bootstrap bool) error {
-	keepPrivate()
+	workshop.KeepPrivate()
 	folder, err := datadir.Open(set.Data)
 	if err != nil {
 		return err
@@ -145,7 +146,7 @@ func serveTeam(ctx context.Context, set settings, asJSON, bootstrap bool) error 
 	}
 	s.orbs, s.sealing, s.webhookNets, s.auditing = set.Orbs, set.Secrets, set.Webhooks.Allow, set.Audit
 	s.storing = set.Storage
-	s.jobs = set.Executor.docker()
+	s.jobs, s.nomad = set.Executor.docker(), set.Nomad
 	defer func() {
 		if s.agentDoor != nil {
 			_ = s.agentDoor.Close()
@@ -188,12 +189,16 @@ func serveTeam(ctx context.Context, set settings, asJSON, bootstrap bool) error 
 		s.parts = append(s.parts, func(ctx context.Context) error { return show.follow(ctx, after) })
 	}
 	s.parts = append(s.parts, func(ctx context.Context) error {
-		return s.answer(ctx, s.agentDoor, relay.Agents, door.Handler(s.engine.Door, s.key.Valid))
+		return s.answer(ctx, s.agentDoor, relay.Agents, s.doorHandler())
 	})
 	if set.file != "" {
 		s.parts = append(s.parts, func(ctx context.Context) error { return s.figures.reload(ctx, set.reread, s.reloaded) })
 	}
 	return s.run(ctx, s.watch, func() {
+		if s.nomad != nil {
+			s.log.Info("stopping: jobs that run go on, and report to the next server")
+			return
+		}
 		s.log.Info("stopping: jobs that run are stopped and run again after the next start")
 	})
 }

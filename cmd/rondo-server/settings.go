@@ -53,6 +53,7 @@ type settings struct {
 	// file is where they stand, to read a part again.
 	file     string
 	Executor executorSettings `yaml:"executor"`
+	Nomad    *nomadSettings   `yaml:"nomad"`
 	// Cluster says that this is one of several servers; nil is the only one.
 	Cluster *clusterSettings `yaml:"cluster"`
 }
@@ -254,6 +255,7 @@ func (s *settings) check() error {
 	add(s.TLS.check(s.URL, s.Proxies))
 	add(s.Storage.check())
 	add(s.Executor.check())
+	add(s.Nomad.check())
 	add(s.Auth.check())
 	return errors.Join(wrong...)
 }

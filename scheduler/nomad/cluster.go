@@ -44,6 +44,9 @@ type Cluster struct {
 	keeping  keeping
 }
 
+// minSecret is how long Config.Secret is at least.
+const minSecret = 20
+
 // A key tells placements apart.
 type key struct {
 	task  ci.TaskID
@@ -64,8 +67,8 @@ func New(s Server, a Agent, cfg Config) (*Cluster, error) {
 		return nil, fmt.Errorf("nomad: %w", err)
 	}
 	cfg = cfg.withDefaults()
-	if len(cfg.Warm) > 0 && (cfg.Docs == nil || len(cfg.Secret) < 32) {
-		return nil, fmt.Errorf("nomad: warm agents need documents and a secret of 32 bytes: %w", ci.ErrInvalid)
+	if len(cfg.Warm) > 0 && (cfg.Docs == nil || len(cfg.Secret) < minSecret) {
+		return nil, fmt.Errorf("nomad: warm agents need documents and a secret of %d bytes: %w", minSecret, ci.ErrInvalid)
 	}
 	return &Cluster{
 		api: client, agent: a, cfg: cfg, log: cfg.Log, books: books{docs: cfg.Docs, owner: cfg.Name},

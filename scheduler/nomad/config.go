@@ -51,6 +51,22 @@ type Warm struct {
 	Count     int
 }
 
+// Nodes say which clients of Nomad are ours and how they are measured. The zero
+// Nodes are all of the default pool.
+type Nodes struct {
+	// Datacenters are where agents may run; nil is everywhere ("*").
+	Datacenters []string
+	// Class and Pool are those of the nodes that are ours; "" is any class and
+	// the default pool.
+	Class, Pool string
+	// Reserve is what each node keeps for itself, unless Nomad reserves more.
+	// A zero field is 2 CPUs and 4096 MB (operator's guide); negative is none.
+	Reserve scheduler.Resources
+	// MHz is what counts as one CPU; 0 asks for whole cores, and on nodes
+	// without that, for what a core of them has.
+	MHz int
+}
+
 // Config holds what a [Cluster] can do without. The zero Config works.
 type Config struct {
 	// Log receives what operators should know; nil is silent.
@@ -58,32 +74,26 @@ type Config struct {
 	// Name is that of the installation: jobs of others are left alone. "" is
 	// rondo.
 	Name string
-	// Datacenters are where agents may run; nil is everywhere ("*").
-	Datacenters []string
-	// Class and Pool are those of the nodes that are ours; "" is any class and
-	// the default pool.
-	Class, Pool string
+	// Nodes are the clients that are ours.
+	Nodes Nodes
 	// Dispatch uses one parameterized job for each size instead of one
 	// registered job for each task. It is easier on large servers; the IDs of
 	// the jobs are Nomad's then.
 	Dispatch bool
-	// Reserve is what each node keeps for itself, unless Nomad reserves more.
-	// A zero field is 2 CPUs and 4096 MB (operator's guide); negative is none.
-	Reserve scheduler.Resources
-	// MHz is what counts as one CPU; 0 asks for whole cores, and on nodes
-	// without that, for what a core of them has.
-	MHz int
 	// Warm are the agents that wait. They need Docs and Secret.
 	Warm []Warm
 	// Docs keeps what Nomad forgets, and who was given to which warm agent;
 	// nil keeps it in memory.
 	Docs ci.Docs
-	// Secret makes the tokens of warm agents: at least 32 random bytes, the
-	// same over restarts.
+	// Secret makes the tokens of warm agents: at least 20 bytes that cannot be
+	// guessed, the same over restarts.
 	Secret []byte
 	// Poll is how often everything is asked for, whatever the events say; 0 is
 	// 5s.
 	Poll time.Duration
+	// Ended is called when an agent has died or ended, before the placement is
+	// told dead: nothing more of it will come. nil does nothing.
+	Ended func(task ci.TaskID, epoch int64)
 }
 
 // The drivers of Nomad that can start agents.
@@ -100,19 +110,23 @@ func (c Config) withDefaults() Config {
 	if c.Name == "" {
 		c.Name = "rondo"
 	}
-	if len(c.Datacenters) == 0 {
-		c.Datacenters = []string{"*"}
+	n := &c.Nodes
+	if len(n.Datacenters) == 0 {
+		n.Datacenters = []string{"*"}
 	}
-	if c.Pool == "" {
-		c.Pool = api.NodePoolDefault
+	if n.Pool == "" {
+		n.Pool = api.NodePoolDefault
 	}
-	if c.Reserve.CPU == 0 {
-		c.Reserve.CPU = 2
+	if n.Reserve.CPU == 0 {
+		n.Reserve.CPU = 2
 	}
-	if c.Reserve.MemoryMB == 0 {
-		c.Reserve.MemoryMB = 4096
+	if n.Reserve.MemoryMB == 0 {
+		n.Reserve.MemoryMB = 4096
 	}
-	c.Reserve = scheduler.Resources{CPU: max(c.Reserve.CPU, 0), MemoryMB: max(c.Reserve.MemoryMB, 0)}
+	n.Reserve = scheduler.Resources{CPU: max(n.Reserve.CPU, 0), MemoryMB: max(n.Reserve.MemoryMB, 0)}
+	if c.Ended == nil {
+		c.Ended = func(ci.TaskID, int64) {}
+	}
 	if c.Poll <= 0 {
 		c.Poll = 5 * time.Second
 	}

@@ -51,6 +51,7 @@ func (c *Cluster) die(pl *place, a alloc) {
 		if err := c.books.bury(ctx, pl.Placement, reason, said); err != nil {
 			c.log.Warn("keep the end of an agent", "task", pl.Task.ID, "lease", pl.Epoch, "err", err)
 		}
+		c.cfg.Ended(pl.Task.ID, pl.Epoch)
 		c.mu.Lock()
 		defer c.mu.Unlock()
 		c.show(pl, scheduler.PlacementDead, "", reason)

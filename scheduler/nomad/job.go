@@ -109,11 +109,11 @@ func (c *Cluster) job(id string, meta map[string]string, need scheduler.Resource
 	}
 	j := &api.Job{
 		ID: new(id), Name: new(id), Type: new(scheduler.JobType), Priority: new(scheduler.JobPriority),
-		Datacenters: c.cfg.Datacenters, NodePool: new(c.cfg.Pool), Meta: meta, TaskGroups: []*api.TaskGroup{group},
+		Datacenters: c.cfg.Nodes.Datacenters, NodePool: new(c.cfg.Nodes.Pool), Meta: meta, TaskGroups: []*api.TaskGroup{group},
 		Constraints: []*api.Constraint{{LTarget: "${attr.kernel.name}", Operand: "=", RTarget: "linux"}},
 	}
-	if c.cfg.Class != "" {
-		j.Constraints = append(j.Constraints, &api.Constraint{LTarget: "${node.class}", Operand: "=", RTarget: c.cfg.Class})
+	if c.cfg.Nodes.Class != "" {
+		j.Constraints = append(j.Constraints, &api.Constraint{LTarget: "${node.class}", Operand: "=", RTarget: c.cfg.Nodes.Class})
 	}
 	if node != "" {
 		j.Affinities = []*api.Affinity{{LTarget: "${node.unique.id}", Operand: "=", RTarget: node, Weight: new(int8(100))}}
@@ -140,8 +140,8 @@ func (c *Cluster) ask(need scheduler.Resources, node string) *api.Resources {
 // mhz is what counts as a CPU on the node, or on all nodes if it is ""; 0 asks
 // for cores.
 func (c *Cluster) mhz(node string) int {
-	if c.cfg.MHz > 0 {
-		return c.cfg.MHz
+	if c.cfg.Nodes.MHz > 0 {
+		return c.cfg.Nodes.MHz
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -67,12 +67,12 @@ func (c *Cluster) lookAtNodes(ctx context.Context) (map[string]*node, error) {
 
 // ours reports whether agents may run on the node.
 func (c *Cluster) ours(s *api.NodeListStub) bool {
-	in := slices.ContainsFunc(c.cfg.Datacenters, func(dc string) bool {
+	in := slices.ContainsFunc(c.cfg.Nodes.Datacenters, func(dc string) bool {
 		ok, err := path.Match(dc, s.Datacenter)
 		return ok && err == nil
 	})
-	pool := s.NodePool == c.cfg.Pool || c.cfg.Pool == api.NodePoolAll || s.NodePool == "" && c.cfg.Pool == api.NodePoolDefault
-	return in && pool && (c.cfg.Class == "" || s.NodeClass == c.cfg.Class)
+	pool := s.NodePool == c.cfg.Nodes.Pool || c.cfg.Nodes.Pool == api.NodePoolAll || s.NodePool == "" && c.cfg.Nodes.Pool == api.NodePoolDefault
+	return in && pool && (c.cfg.Nodes.Class == "" || s.NodeClass == c.cfg.Nodes.Class)
 }
 
 // node translates what Nomad says of a node.
@@ -109,9 +109,9 @@ func (c *Cluster) measure(n *node, s *api.NodeListStub) {
 	}
 	total, reserved := float64(cpu.TotalCpuCores), 0.0
 	switch {
-	case c.cfg.MHz > 0:
-		n.mhz, total = c.cfg.MHz, float64(cpu.CpuShares)/float64(c.cfg.MHz)
-		reserved = float64(kept.Cpu.CpuShares) / float64(c.cfg.MHz)
+	case c.cfg.Nodes.MHz > 0:
+		n.mhz, total = c.cfg.Nodes.MHz, float64(cpu.CpuShares)/float64(c.cfg.Nodes.MHz)
+		reserved = float64(kept.Cpu.CpuShares) / float64(c.cfg.Nodes.MHz)
 	case len(cpu.ReservableCpuCores) > 0:
 		reserved = total - float64(len(cpu.ReservableCpuCores))
 	case cpu.TotalCpuCores > 0:
@@ -121,8 +121,8 @@ func (c *Cluster) measure(n *node, s *api.NodeListStub) {
 		}
 	}
 	n.Capacity = scheduler.Resources{
-		CPU:      max(total-max(reserved, c.cfg.Reserve.CPU), 0),
-		MemoryMB: max(int(s.NodeResources.Memory.MemoryMB)-max(int(kept.Memory.MemoryMB), c.cfg.Reserve.MemoryMB), 0),
+		CPU:      max(total-max(reserved, c.cfg.Nodes.Reserve.CPU), 0),
+		MemoryMB: max(int(s.NodeResources.Memory.MemoryMB)-max(int(kept.Memory.MemoryMB), c.cfg.Nodes.Reserve.MemoryMB), 0),
 	}
 }
 

@@ -75,7 +75,7 @@ func (c *Cluster) because(pl *place, e *api.Evaluation) {
 			draining++
 		}
 	}
-	c.show(pl, scheduler.PlacementPending, "", why(m, pl.Resources, ready, draining, c.cfg.Pool))
+	c.show(pl, scheduler.PlacementPending, "", why(m, pl.Resources, ready, draining, c.cfg.Nodes.Pool))
 }
 
 // why puts Nomad's figures about a placement that failed into words (operator's

@@ -1,4 +1,4 @@
-package main
+package workshop
 
 import (
 	"os"
@@ -23,7 +23,7 @@ func TestA141_WorkDirSurvivesCleaning(t *testing.T) {
 				case <-done:
 					return
 				default:
-					_ = cleanWorkDirs(dir)
+					_ = CleanDirs(dir)
 				}
 			}
 		})
@@ -37,7 +37,7 @@ func TestA141_WorkDirSurvivesCleaning(t *testing.T) {
 	}
 	close(done)
 	cleaners.Wait()
-	require.NoError(t, cleanWorkDirs(dir))
+	require.NoError(t, CleanDirs(dir))
 	left, err := os.ReadDir(dir)
 	require.NoError(t, err)
 	require.Empty(t, left)
@@ -58,7 +58,7 @@ func TestA050_CleaningWaitsForNothing(t *testing.T) {
 	require.NoError(t, err)
 	defer alive.close()
 
-	require.NoError(t, cleanWorkDirs(dir))
+	require.NoError(t, CleanDirs(dir))
 
 	left, err := os.ReadDir(dir)
 	require.NoError(t, err)

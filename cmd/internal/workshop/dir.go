@@ -1,4 +1,4 @@
-package main
+package workshop
 
 import (
 	"errors"
@@ -87,10 +87,10 @@ func unmoved(path string, f *os.File) error {
 	return nil
 }
 
-// cleanWorkDirs removes the folders of agents that have died, and what else
+// CleanDirs removes the folders of agents that have died, and what else
 // jobs have left beside them. What cannot be removed does not keep it from the
 // rest.
-func cleanWorkDirs(dir string) error {
+func CleanDirs(dir string) error {
 	entries, err := os.ReadDir(dir)
 	if err != nil && !os.IsNotExist(err) {
 		return fmt.Errorf("clean work folders: %w", err)

@@ -1,0 +1,6 @@
+//go:build !linux
+
+package workshop
+
+// KeepPrivate does nothing where the system has no such setting.
+func KeepPrivate() {}

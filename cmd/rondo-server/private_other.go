@@ -1,6 +1,0 @@
-//go:build !linux
-
-package main
-
-// keepPrivate does nothing where the system has no such setting.
-func keepPrivate() {}
