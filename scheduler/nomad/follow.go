@@ -88,8 +88,14 @@ func (c *Cluster) block(ctx context.Context) {
 func (c *Cluster) rewind() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	for _, w := range c.warm {
+		w.alloc.changed = 0
+	}
 	for _, pl := range c.places {
-		pl.modify = 0
+		for id, a := range pl.allocs {
+			a.changed = 0
+			pl.allocs[id] = a
+		}
 	}
 }
 
@@ -150,7 +156,7 @@ func (c *Cluster) hint(ctx context.Context, e *api.Event) {
 		}
 		c.mu.Lock()
 		defer c.mu.Unlock()
-		c.observe(alloc{a.ID, a.JobID, a.NodeID, a.ClientStatus, a.DesiredStatus, a.ClientDescription, a.CreateIndex, a.ModifyIndex, a.TaskStates[taskName]})
+		c.observe(alloc{a.ID, a.JobID, a.NodeID, a.ClientStatus, a.DesiredStatus, a.ClientDescription, a.ModifyIndex, a.TaskStates[taskName]})
 	case api.TopicEvaluation:
 		ev, err := e.Evaluation()
 		if err != nil || ev == nil {

@@ -16,9 +16,8 @@ type place struct {
 	scheduler.Placement
 	job     string // Nomad's ID
 	warm    string // the name of its warm agent, if it has one
-	alloc   string // the first allocation; there should be no other
-	modify  uint64 // index of what is known of it
-	created uint64
+	alloc   string // the allocation that counts, of
+	allocs  map[string]alloc
 	sent    time.Time // when Nomad took it
 	blocked time.Time // since when Nomad finds no room for it
 	reasons time.Time // when Nomad was last asked why

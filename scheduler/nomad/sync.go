@@ -16,15 +16,15 @@ import (
 
 // An alloc is what lists and events say of an allocation.
 type alloc struct {
-	id, job, node    string
-	status, desired  string
-	description      string
-	created, changed uint64
-	task             *api.TaskState
+	id, job, node   string
+	status, desired string
+	description     string
+	changed         uint64
+	task            *api.TaskState
 }
 
 func ofStub(a *api.AllocationListStub) alloc {
-	return alloc{a.ID, a.JobID, a.NodeID, a.ClientStatus, a.DesiredStatus, cmp.Or(a.ClientDescription, a.DesiredDescription), a.CreateIndex, a.ModifyIndex, a.TaskStates[taskName]}
+	return alloc{a.ID, a.JobID, a.NodeID, a.ClientStatus, a.DesiredStatus, cmp.Or(a.ClientDescription, a.DesiredDescription), a.ModifyIndex, a.TaskStates[taskName]}
 }
 
 // live selects the allocations that may have an agent.
@@ -55,12 +55,9 @@ func (c *Cluster) sync(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("list allocations of Nomad: %w", c.words(err))
 	}
-	allocs := make(map[string]alloc)
-	slices.SortFunc(stubs, func(a, b *api.AllocationListStub) int { return cmp.Compare(a.CreateIndex, b.CreateIndex) })
+	allocs := make(map[string][]alloc)
 	for _, s := range stubs {
-		if _, ok := allocs[s.JobID]; !ok {
-			allocs[s.JobID] = ofStub(s)
-		}
+		allocs[s.JobID] = append(allocs[s.JobID], ofStub(s))
 	}
 	unsure := c.compare(jobs, allocs, given, began)
 	for _, job := range unsure {
@@ -73,7 +70,7 @@ func (c *Cluster) sync(ctx context.Context) error {
 
 // compare takes over what the lists say, and returns the jobs of which more
 // must be asked.
-func (c *Cluster) compare(jobs []*api.JobListStub, allocs map[string]alloc, given map[string]scheduler.Placement, began time.Time) []string {
+func (c *Cluster) compare(jobs []*api.JobListStub, allocs map[string][]alloc, given map[string]scheduler.Placement, began time.Time) []string {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if !c.loaded {
@@ -91,7 +88,9 @@ func (c *Cluster) compare(jobs []*api.JobListStub, allocs map[string]alloc, give
 		a, alive := allocs[j.ID]
 		switch {
 		case alive:
-			c.observe(a)
+			for _, one := range a {
+				c.observe(one)
+			}
 		case c.jobs[j.ID] == nil && c.warmJob(j.ID) == nil:
 		case j.Status == "pending":
 			if pl := c.jobs[j.ID]; pl != nil && pl.alloc == "" {
@@ -104,7 +103,9 @@ func (c *Cluster) compare(jobs []*api.JobListStub, allocs map[string]alloc, give
 	for _, k := range c.order {
 		if pl := c.places[k]; !listed[pl.job] && pl.sent.Before(began) && pl.State != scheduler.PlacementDead && !pl.dying {
 			if a, alive := allocs[pl.job]; alive {
-				c.observe(a)
+				for _, one := range a {
+					c.observe(one)
+				}
 			} else {
 				unsure = append(unsure, pl.job)
 			}
@@ -152,38 +153,68 @@ func (c *Cluster) observe(a alloc) {
 		}
 		return
 	}
+	if pl.dying || a.changed < pl.allocs[a.id].changed {
+		return
+	}
+	if pl.allocs == nil {
+		pl.allocs = make(map[string]alloc)
+	}
+	if len(pl.allocs) == 1 && pl.allocs[a.id].id == "" {
+		// At the deadline of a drain Nomad starts an agent anew. The door lets
+		// in the one that is first.
+		c.log.Warn("Nomad has started a second agent for a task, the door decides", "task", pl.Task.ID, "lease", pl.Epoch, "allocation", a.id)
+	}
+	pl.allocs[a.id], pl.blocked = a, time.Time{}
+	for _, other := range pl.allocs {
+		if d := cmp.Compare(other.rank(), a.rank()); d > 0 || d == 0 && other.changed > a.changed {
+			a = other
+		}
+	}
+	pl.alloc = a.id
+	c.reflect(pl, a)
+}
+
+// rank says how much an allocation counts among several of a job: while one has
+// an agent, the task is not over.
+func (a alloc) rank() int {
 	switch {
-	case pl.alloc == "":
-		pl.alloc, pl.created = a.id, a.created
-	case pl.alloc != a.id && a.created > pl.created:
-		// Nomad must not start a task a second time. If it does (a drain at its
-		// deadline), the second agent is refused at the door; its job ends.
-		c.log.Warn("Nomad has replaced an agent, the new one is stopped", "task", pl.Task.ID, "lease", pl.Epoch, "allocation", a.id)
-		c.calls.Go(func() { c.endJob(a.job) })
-		return
-	case pl.alloc != a.id:
-		return
+	case a.over():
+		return 0
+	case a.status == api.AllocClientStatusUnknown, a.status == api.AllocClientStatusLost:
+		return 1
+	case a.status == api.AllocClientStatusRunning:
+		return 3
 	}
-	if a.changed < pl.modify || pl.dying {
-		return
-	}
-	pl.modify, pl.blocked = a.changed, time.Time{}
+	return 2
+}
+
+// over reports whether the agent has ended for certain.
+func (a alloc) over() bool {
+	return a.status == api.AllocClientStatusComplete || a.status == api.AllocClientStatusFailed || a.task != nil && a.task.State == "dead"
+}
+
+// reflect shows what the allocation that counts says.
+func (c *Cluster) reflect(pl *place, a alloc) {
 	name := a.node
 	if n := c.nodes[a.node]; n != nil {
 		name = n.Name
 	}
-	switch {
-	case a.status == api.AllocClientStatusRunning && (a.task == nil || a.task.State == "running"):
-		c.show(pl, scheduler.PlacementRunning, name, "")
-	case a.status == api.AllocClientStatusUnknown, a.status == api.AllocClientStatusLost:
+	switch a.rank() {
+	case 0:
+		pl.Node = name
+		c.die(pl, a)
+	case 1:
 		if pl.killed {
 			c.die(pl, a)
 			return
 		}
 		c.show(pl, scheduler.PlacementLost, name, "Nomad has not heard of client "+name+" for a while")
-	case a.status == api.AllocClientStatusComplete, a.status == api.AllocClientStatusFailed, a.task != nil && a.task.State == "dead":
-		pl.Node = name
-		c.die(pl, a)
+	case 3:
+		if a.task == nil || a.task.State == "running" {
+			c.show(pl, scheduler.PlacementRunning, name, "")
+			return
+		}
+		fallthrough
 	default:
 		c.show(pl, scheduler.PlacementPending, name, "client "+name+" prepares it"+lastWords(a.task))
 	}
@@ -195,7 +226,6 @@ func (c *Cluster) inquire(ctx context.Context, job string, began time.Time) erro
 	if err = c.words(err); err != nil && !errors.Is(err, ci.ErrNotFound) {
 		return fmt.Errorf("list allocations of job %s: %w", job, err)
 	}
-	slices.SortFunc(stubs, func(a, b *api.AllocationListStub) int { return cmp.Compare(a.CreateIndex, b.CreateIndex) })
 	var status string
 	if len(stubs) == 0 {
 		info, _, err := c.api.Jobs().Info(job, c.query(ctx, nil))
@@ -213,7 +243,9 @@ func (c *Cluster) inquire(ctx context.Context, job string, began time.Time) erro
 	pl, w := c.jobs[job], c.warmJob(job)
 	switch {
 	case len(stubs) > 0:
-		c.observe(ofStub(stubs[0]))
+		for _, s := range stubs {
+			c.observe(ofStub(s))
+		}
 	case pl != nil && status == "dead":
 		c.die(pl, alloc{job: job, description: "its job was stopped before Nomad had placed it"})
 	case pl != nil && status == "gone" && pl.sent.Before(began) && !pl.dying:
