@@ -156,7 +156,7 @@ func (c *Cluster) hint(ctx context.Context, e *api.Event) {
 		}
 		c.mu.Lock()
 		defer c.mu.Unlock()
-		c.observe(alloc{a.ID, a.JobID, a.NodeID, a.ClientStatus, a.DesiredStatus, a.ClientDescription, a.ModifyIndex, a.TaskStates[taskName]})
+		c.observe(alloc{a.ID, a.JobID, a.NodeID, a.NodeName, a.ClientStatus, a.DesiredStatus, a.ClientDescription, a.ModifyIndex, a.TaskStates[taskName]})
 	case api.TopicEvaluation:
 		ev, err := e.Evaluation()
 		if err != nil || ev == nil {

@@ -24,7 +24,7 @@ type alloc struct {
 }
 
 func ofStub(a *api.AllocationListStub) alloc {
-	return alloc{a.ID, a.JobID, a.NodeID, a.ClientStatus, a.DesiredStatus, cmp.Or(a.ClientDescription, a.DesiredDescription), a.ModifyIndex, a.TaskStates[taskName]}
+	return alloc{a.ID, a.JobID, a.NodeID, a.NodeName, a.ClientStatus, a.DesiredStatus, cmp.Or(a.ClientDescription, a.DesiredDescription), a.ModifyIndex, a.TaskStates[taskName]}
 }
 
 // live selects the allocations that may have an agent.
@@ -37,6 +37,14 @@ func (c *Cluster) sync(ctx context.Context) error {
 		defer func() { <-c.asking }()
 	case <-ctx.Done():
 		return ctx.Err()
+	}
+	c.mu.Lock()
+	blind := len(c.nodes) == 0
+	c.mu.Unlock()
+	if blind {
+		if _, err := c.lookAtNodes(ctx); err != nil {
+			return fmt.Errorf("list nodes of Nomad: %w", err)
+		}
 	}
 	began := time.Now()
 	given, err := c.books.given(ctx)
@@ -195,7 +203,7 @@ func (a alloc) over() bool {
 
 // reflect shows what the allocation that counts says.
 func (c *Cluster) reflect(pl *place, a alloc) {
-	name := a.node
+	name := cmp.Or(a.nodeName, a.node)
 	if n := c.nodes[a.node]; n != nil {
 		name = n.Name
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"net/http"
 	"net/http/httptest"
 	"os"
 	"strings"
@@ -28,6 +29,7 @@ type world struct {
 	mu     sync.Mutex
 	placed map[ci.TaskID]scheduler.Placement
 	began  map[string]int // by task and epoch
+	losing bool
 }
 
 // Submit remembers what the agent, which has a pointer only, will ask for.
@@ -48,7 +50,7 @@ func (w *world) agent(ctx context.Context, s nomadtest.Start) error {
 	if err != nil {
 		return err
 	}
-	if p, err = p.Await(ctx, nil); err != nil {
+	if p, err = p.Await(ctx, nomadtest.Direct(http.HandlerFunc(w.serve))); err != nil {
 		return nil // sent away
 	}
 	fmt.Fprintf(s.Stderr, "agent has %s epoch %d\n", p.Task, p.Epoch)
@@ -71,32 +73,62 @@ func newWorld(t testing.TB, cfg nomad.Config, dial func(w *world) nomad.Server) 
 	w := &world{placed: map[ci.TaskID]scheduler.Placement{}, began: map[string]int{}}
 	w.server = nomadtest.New(w.agent)
 	w.server.AddNode("n1", 10, 4096+16384, nil)
-	door := "http://door.invalid"
-	if len(cfg.Warm) > 0 {
-		h := httptest.NewServer(w)
-		t.Cleanup(h.Close)
-		door = h.URL
-	}
 	if os.Getenv("RONDO_LOG") != "" {
 		cfg.Log = slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	}
-	var err error
-	w.Cluster, err = nomad.New(dial(w), nomad.Agent{Command: "/usr/bin/rondo-agent", Door: door}, cfg)
-	require.NoError(t, err)
+	w.open(t, cfg, dial(w))
 	return w
+}
+
+// open makes a new cluster, as a new server does.
+func (w *world) open(t testing.TB, cfg nomad.Config, s nomad.Server) {
+	c, err := nomad.New(s, nomad.Agent{Command: "/usr/bin/rondo-agent", Door: "http://door.invalid"}, cfg)
+	require.NoError(t, err)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.Cluster = c
+}
+
+// serve is the door of warm agents.
+func (w *world) serve(rw http.ResponseWriter, r *http.Request) {
+	w.mu.Lock()
+	c := w.Cluster
+	w.mu.Unlock()
+	c.ServeHTTP(rw, r)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.losing {
+		panic(http.ErrAbortHandler)
+	}
+}
+
+// lose lets the door's answers to warm agents get lost.
+func (w *world) lose(on bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.losing = on
 }
 
 // start runs the cluster until the test ends.
 func (w *world) start(t testing.TB) *world {
-	ctx, cancel := context.WithCancel(context.Background())
-	done := make(chan error, 1)
-	go func() { done <- w.Run(ctx) }()
+	stop := w.run(t)
 	t.Cleanup(func() {
-		cancel()
 		w.server.Close()
-		require.NoError(t, <-done)
+		stop()
 	})
 	return w
+}
+
+// run runs the cluster until stop is called.
+func (w *world) run(t testing.TB) (stop func()) {
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	c := w.Cluster
+	go func() { done <- c.Run(ctx) }()
+	return func() {
+		cancel()
+		require.NoError(t, <-done)
+	}
 }
 
 // direct reaches the fake without a network.

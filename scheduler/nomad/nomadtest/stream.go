@@ -84,7 +84,11 @@ func (s *Server) stream(w http.ResponseWriter, r *http.Request) {
 }
 
 // Client reaches the server without a network.
-func (s *Server) Client() *http.Client { return &http.Client{Transport: direct{s}} }
+func (s *Server) Client() *http.Client { return Direct(s) }
+
+// Direct returns a client that calls a handler without a network, whatever the
+// address. A handler that panics breaks the connection.
+func Direct(h http.Handler) *http.Client { return &http.Client{Transport: direct{h}} }
 
 // direct calls a handler, with a pipe for its answer.
 type direct struct{ h http.Handler }
