@@ -16,11 +16,10 @@ import (
 
 // An alloc is what lists and events say of an allocation.
 type alloc struct {
-	id, job, node   string
-	status, desired string
-	description     string
-	changed         uint64
-	task            *api.TaskState
+	id, job, node, nodeName      string
+	status, desired, description string
+	changed                      uint64
+	task                         *api.TaskState
 }
 
 func ofStub(a *api.AllocationListStub) alloc {
