@@ -61,6 +61,9 @@ func (w *world) agent(ctx context.Context, s nomadtest.Start) error {
 	return schedulertest.Agent(ctx, full)
 }
 
+// KillNode lets a node go down.
+func (w *world) KillNode(name string) { w.server.SetNode(name, "down") }
+
 func (w *world) runs(p scheduler.Placement) int {
 	w.mu.Lock()
 	defer w.mu.Unlock()

@@ -246,6 +246,25 @@ func (c *Cluster) SetNodes(nodes ...scheduler.Node) {
 	c.tell(scheduler.Placement{})
 }
 
+// KillNode lets a node go down with its agents: they are out of sight.
+func (c *Cluster) KillNode(name string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for i := range c.nodes {
+		if c.nodes[i].Name == name {
+			c.nodes[i].State, c.nodes[i].Reason = scheduler.NodeDown, "it was killed"
+		}
+	}
+	for _, pl := range c.places {
+		if pl.Node == name && pl.State != scheduler.PlacementDead {
+			pl.cancel()
+			pl.State, pl.Reason = scheduler.PlacementLost, "its node is down"
+			c.tell(pl.Placement)
+		}
+	}
+	c.tell(scheduler.Placement{})
+}
+
 // Die kills the agent of a placement, as an accident would. It reports whether
 // there was one.
 func (c *Cluster) Die(task ci.TaskID, epoch int64, reason string) bool {

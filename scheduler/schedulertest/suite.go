@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"os/signal"
 	"syscall"
@@ -76,12 +77,14 @@ const suiteTime = 15 * time.Second
 // cluster with at least one ready node with room for four tasks of one CPU and
 // 256 MiB, whose agents do what [Agent] does.
 func TestCluster(t *testing.T, open func(t *testing.T) scheduler.Cluster) {
-	for name, test := range map[string]func(*testing.T, scheduler.Cluster){
+	tests := map[string]func(*testing.T, scheduler.Cluster){
 		"EndIsSeen": testEnd, "DeathIsSeenWithItsReason": testDeath, "SubmitTwiceIsOnePlacement": testTwice,
 		"StopWithGrace": testStop, "KillOfADeafOne": testKill, "GraceEndsInKill": testGrace,
 		"StopOfUnknown": testUnknown, "WatchBeginsWithWhatThereIs": testWatch, "Drain": testDrain,
 		"Output": testOutput, "RefusesNonsense": testNonsense,
-	} {
+	}
+	maps.Copy(tests, hardTests())
+	for name, test := range tests {
 		t.Run(name, func(t *testing.T) { test(t, open(t)) })
 	}
 }
