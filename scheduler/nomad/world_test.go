@@ -30,6 +30,8 @@ type world struct {
 	placed map[ci.TaskID]scheduler.Placement
 	began  map[string]int // by task and epoch
 	losing bool
+
+	arrived chan ci.TaskID // real agents that ask what to do; nil is nobody
 }
 
 // Submit remembers what the agent, which has a pointer only, will ask for.
