@@ -19,6 +19,7 @@ import (
 // without it the other methods work, but Watch sees only what was asked for.
 type Cluster struct {
 	api   *api.Client
+	close func() // connections that are not used
 	agent Agent
 	cfg   Config
 	log   *slog.Logger
@@ -33,6 +34,7 @@ type Cluster struct {
 	order    []key
 	jobs     map[string]*place // by Nomad's ID of the job
 	early    map[string]alloc  // by job, of jobs that nobody knows yet
+	buried   map[string]bool   // jobs that were forgotten and are listed yet
 	tried    map[key]bool      // registered without an answer
 	nodes    map[string]*node  // by ID
 	watchers map[*watcher]bool
@@ -62,7 +64,7 @@ func New(s Server, a Agent, cfg Config) (*Cluster, error) {
 	if err != nil {
 		return nil, fmt.Errorf("nomad: %w", err)
 	}
-	client, err := s.client()
+	client, closeIdle, err := s.client()
 	if err != nil {
 		return nil, fmt.Errorf("nomad: %w", err)
 	}
@@ -71,10 +73,10 @@ func New(s Server, a Agent, cfg Config) (*Cluster, error) {
 		return nil, fmt.Errorf("nomad: warm agents need documents and a secret of %d bytes: %w", minSecret, ci.ErrInvalid)
 	}
 	return &Cluster{
-		api: client, agent: a, cfg: cfg, log: cfg.Log, books: books{docs: cfg.Docs, owner: cfg.Name},
+		api: client, close: closeIdle, agent: a, cfg: cfg, log: cfg.Log, books: books{docs: cfg.Docs, owner: cfg.Name},
 		look: make(chan struct{}, 1), asking: make(chan struct{}, 1),
 		places: make(map[key]*place), jobs: make(map[string]*place), tried: make(map[key]bool),
-		early: make(map[string]alloc),
+		early: make(map[string]alloc), buried: make(map[string]bool),
 		nodes: make(map[string]*node), watchers: make(map[*watcher]bool), parents: make(map[string]bool),
 		warm: make(map[string]*warmAgent),
 	}, nil
@@ -92,6 +94,7 @@ func (c *Cluster) Run(ctx context.Context) error {
 	}
 	err := g.Wait()
 	c.calls.Wait()
+	c.close()
 	return err
 }
 
@@ -223,6 +226,7 @@ func (c *Cluster) forget(ctx context.Context, pl *place) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.drop(pl)
+	c.buried[pl.job] = true
 	return nil
 }
 

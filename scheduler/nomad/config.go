@@ -1,6 +1,7 @@
 package nomad
 
 import (
+	"crypto/tls"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -154,13 +155,32 @@ func (a Agent) check() (Agent, error) {
 	return a, nil
 }
 
-// client makes the client of Nomad. It calls nobody.
-func (s Server) client() (*api.Client, error) {
+// maxConns is how many connections to Nomad are open at once. It refuses more
+// than 100 of one address (http_max_conns_per_client), whoever else is there.
+const maxConns = 64
+
+// client makes the client of Nomad, and what closes connections that are not
+// used. It calls nobody.
+func (s Server) client() (*api.Client, func(), error) {
 	if s.Address == "" {
-		return nil, fmt.Errorf("the address of Nomad is missing: %w", ci.ErrInvalid)
+		return nil, nil, fmt.Errorf("the address of Nomad is missing: %w", ci.ErrInvalid)
 	}
-	return api.NewClient(&api.Config{
-		Address: s.Address, SecretID: s.Token, Region: s.Region, Namespace: s.Namespace, HttpClient: s.HTTP,
-		TLSConfig: &api.TLSConfig{CACert: s.CA, ClientCert: s.Cert, ClientKey: s.Key},
+	hc := s.HTTP
+	if hc == nil {
+		t, ok := http.DefaultTransport.(*http.Transport)
+		if !ok {
+			t = &http.Transport{Proxy: http.ProxyFromEnvironment}
+		}
+		t = t.Clone()
+		t.MaxConnsPerHost, t.MaxIdleConnsPerHost = maxConns, 8
+		t.TLSClientConfig = &tls.Config{MinVersion: tls.VersionTLS12}
+		hc = &http.Client{Transport: t}
+		if err := api.ConfigureTLS(hc, &api.TLSConfig{CACert: s.CA, ClientCert: s.Cert, ClientKey: s.Key}); err != nil {
+			return nil, nil, fmt.Errorf("certificates: %w: %w", err, ci.ErrInvalid)
+		}
+	}
+	client, err := api.NewClient(&api.Config{
+		Address: s.Address, SecretID: s.Token, Region: s.Region, Namespace: s.Namespace, HttpClient: hc,
 	})
+	return client, hc.CloseIdleConnections, err
 }

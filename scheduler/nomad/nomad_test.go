@@ -1,8 +1,12 @@
 package nomad_test
 
 import (
+	"encoding/pem"
 	"fmt"
 	"io"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -221,6 +225,24 @@ func TestJobsOfOthersAreLeftAlone(t *testing.T) {
 			t.Fatal("it lists", p)
 		}
 	})
+}
+
+// A Nomad with a certificate of its own authority.
+func TestServerOverTLS(t *testing.T) {
+	w := newWorld(t, nomad.Config{}, direct)
+	h := httptest.NewTLSServer(w.server)
+	defer h.Close()
+	ca := filepath.Join(t.TempDir(), "ca.pem")
+	require.NoError(t, os.WriteFile(ca, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: h.Certificate().Raw}), 0o600))
+	w.open(t, nomad.Config{}, nomad.Server{Address: h.URL, CA: ca})
+	nodes, err := w.Nodes(t.Context())
+	require.NoError(t, err)
+	require.Len(t, nodes, 1)
+	w.open(t, nomad.Config{}, nomad.Server{Address: h.URL})
+	_, err = w.Nodes(t.Context())
+	require.ErrorContains(t, err, "certificate")
+	_, err = nomad.New(nomad.Server{Address: h.URL, CA: "/no/such"}, nomad.Agent{Command: "a", Door: "http://d"}, nomad.Config{})
+	require.ErrorIs(t, err, ci.ErrInvalid)
 }
 
 func TestRefusals(t *testing.T) {

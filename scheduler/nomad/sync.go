@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"time"
@@ -91,6 +92,9 @@ func (c *Cluster) compare(jobs []*api.JobListStub, allocs map[string][]alloc, gi
 			continue
 		}
 		listed[j.ID] = true
+		if c.buried[j.ID] {
+			continue // stopped, which Nomad shows a little later
+		}
 		c.adopt(j, given)
 		a, alive := allocs[j.ID]
 		switch {
@@ -107,6 +111,7 @@ func (c *Cluster) compare(jobs []*api.JobListStub, allocs map[string][]alloc, gi
 			unsure = append(unsure, j.ID)
 		}
 	}
+	maps.DeleteFunc(c.buried, func(job string, _ bool) bool { return !listed[job] })
 	for _, k := range c.order {
 		if pl := c.places[k]; !listed[pl.job] && pl.sent.Before(began) && pl.State != scheduler.PlacementDead && !pl.dying {
 			if a, alive := allocs[pl.job]; alive {

@@ -31,7 +31,8 @@ type world struct {
 	began  map[string]int // by task and epoch
 	losing bool
 
-	arrived chan ci.TaskID // real agents that ask what to do; nil is nobody
+	door          string
+	arrived, done chan ci.TaskID // real agents that ask what to do, and have done it
 }
 
 // Submit remembers what the agent, which has a pointer only, will ask for.
