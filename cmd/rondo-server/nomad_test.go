@@ -22,11 +22,7 @@ import (
 
 // agentProgram builds the agent that Nomad starts, once.
 var agentProgram = sync.OnceValues(func() (string, error) {
-	dir, err := os.MkdirTemp("", "rondo-agent-")
-	if err != nil {
-		return "", err
-	}
-	file := filepath.Join(dir, "rondo-agent")
+	file := filepath.Join(os.Getenv("XDG_CONFIG_HOME"), "rondo-agent") // which TestMain removes
 	if out, err := exec.Command("go", "build", "-o", file, "../rondo-agent").CombinedOutput(); err != nil {
 		return "", fmt.Errorf("build the agent: %w: %s", err, out)
 	}
@@ -112,6 +108,46 @@ workflows: {main: {jobs: [hi]}}
 			if name == "register" {
 				require.Equal(t, map[int]bool{0: true, 1: true, 2: true}, slices)
 			}
+			require.Equal(t, 0, s.stop(), s.errors())
+		})
+	}
+}
+
+// The same with a real Nomad, where there is one.
+func TestSCH03_PushToGreenOnARealNomad(t *testing.T) {
+	binary, ok := nomadtest.Binary()
+	if !ok {
+		t.Skip("no nomad on PATH and no NOMAD_BIN: only the fake was tried")
+	}
+	agent, err := agentProgram()
+	require.NoError(t, err)
+	address, stop, err := nomadtest.StartReal(binary)
+	require.NoError(t, err)
+	t.Cleanup(stop)
+	for name, more := range map[string]string{"register": "", "dispatch": "  mode: dispatch\n", "warm": "  warm: {small: 2}\n"} {
+		t.Run(name, func(t *testing.T) {
+			door := freeAddress(t)
+			r := newRepo(t, `
+version: 2.1
+jobs:
+  hi:
+    machine: true
+    resource_class: small
+    parallelism: 3
+    steps:
+      - checkout
+      - run: 'echo "slice $CIRCLE_NODE_INDEX"; test -z "$RONDO_PLACEMENT$NOMAD_TASK_DIR"'
+      - run: mkdir out && touch "out/$CIRCLE_NODE_INDEX"
+      - persist_to_workspace: {root: out, paths: ["*"]}
+  after:
+    machine: true
+    resource_class: small
+    steps: [{attach_workspace: {at: w}}, {run: 'test -e w/0 && test -e w/1 && test -e w/2'}]
+workflows: {main: {jobs: [hi, {after: {requires: [hi]}}]}}
+`)
+			s, _ := teamAt(t, door, fmt.Sprintf("folders: [%s]\nnomad:\n  address: %s\n  door: http://%s\n  agent: %s\n  mhz: 1000\n%s", r.dir, address, door, agent, more))
+			ended := s.waitEnd(ci.WorkflowEnded, "main")
+			require.Equal(t, ci.Success, ended.Status, s.errors())
 			require.Equal(t, 0, s.stop(), s.errors())
 		})
 	}

@@ -5,24 +5,22 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"os/exec"
 	"os/signal"
-	"path/filepath"
 	"strings"
 	"sync"
 	"syscall"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/require"
 
 	"github.com/rondo-ci/rondo/ci"
 	"github.com/rondo-ci/rondo/scheduler"
 	"github.com/rondo-ci/rondo/scheduler/nomad"
+	"github.com/rondo-ci/rondo/scheduler/nomad/nomadtest"
 	"github.com/rondo-ci/rondo/scheduler/nomad/pointer"
 	"github.com/rondo-ci/rondo/scheduler/schedulertest"
 	"github.com/rondo-ci/rondo/storage/memdb"
@@ -90,100 +88,16 @@ var real struct {
 // realNomad starts a Nomad, if there is one on this machine.
 func realNomad(t testing.TB) string {
 	t.Helper()
-	binary := os.Getenv("NOMAD_BIN")
-	if binary == "" {
-		var err error
-		if binary, err = exec.LookPath("nomad"); err != nil {
-			t.Skip("no nomad on PATH and no NOMAD_BIN: only the fake was tried")
-		}
+	binary, ok := nomadtest.Binary()
+	if !ok {
+		t.Skip("no nomad on PATH and no NOMAD_BIN: only the fake was tried")
 	}
-	real.once.Do(func() { real.address, real.stop, real.err = startNomad(binary) })
+	real.once.Do(func() { real.address, real.stop, real.err = nomadtest.StartReal(binary) })
 	require.NoError(t, real.err)
 	version, _ := exec.Command(binary, "version").Output()
 	first, _, _ := strings.Cut(string(version), "\n")
 	t.Logf("a real Nomad: %s, %s", first, real.address)
 	return real.address
-}
-
-func startNomad(binary string) (address string, stop func(), err error) {
-	dir, err := os.MkdirTemp("", "rondo-nomad-")
-	if err != nil {
-		return "", nil, err
-	}
-	var ports []int
-	for range 3 {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			return "", nil, err
-		}
-		defer l.Close()
-		ports = append(ports, l.Addr().(*net.TCPAddr).Port)
-		_ = l.Close()
-	}
-	config := fmt.Sprintf(`
-bind_addr = "127.0.0.1"
-disable_update_check = true
-log_level = "WARN"
-ports { 
-  http = %d 
-  rpc = %d 
-  serf = %d 
-}
-client {
-  network_interface = "lo"
-  cpu_total_compute = 64000
-  memory_total_mb = 32768
-  options = { "fingerprint.denylist" = "env_aws,env_gce,env_azure,env_digitalocean" }
-}
-plugin "raw_exec" { 
-  config { 
-    enabled = true 
-  } 
-}
-`, ports[0], ports[1], ports[2])
-	file := filepath.Join(dir, "nomad.hcl")
-	if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
-		return "", nil, err
-	}
-	log, err := os.Create(filepath.Join(dir, "log"))
-	if err != nil {
-		return "", nil, err
-	}
-	cmd := exec.Command(binary, "agent", "-dev", "-config", file)
-	cmd.Stdout, cmd.Stderr, cmd.Env = log, log, append(os.Environ(), "TMPDIR="+dir)
-	if err := cmd.Start(); err != nil {
-		return "", nil, err
-	}
-	stop = func() {
-		_ = cmd.Process.Signal(os.Interrupt)
-		done := make(chan struct{})
-		go func() { _ = cmd.Wait(); close(done) }()
-		select {
-		case <-done:
-		case <-time.After(20 * time.Second):
-			_ = cmd.Process.Kill()
-			<-done
-		}
-		_ = exec.Command("sh", "-c", "grep -o ' "+dir+"[^ ]*' /proc/mounts | sort -r | xargs -r umount").Run()
-		_ = os.RemoveAll(dir)
-	}
-	address = fmt.Sprintf("http://127.0.0.1:%d", ports[0])
-	for range 300 {
-		time.Sleep(200 * time.Millisecond)
-		reply, err := http.Get(address + "/v1/nodes")
-		if err != nil {
-			continue
-		}
-		var nodes []struct{ Status string }
-		err = json.NewDecoder(reply.Body).Decode(&nodes)
-		_ = reply.Body.Close()
-		if err == nil && len(nodes) == 1 && nodes[0].Status == "ready" {
-			return address, stop, nil
-		}
-	}
-	text, _ := os.ReadFile(filepath.Join(dir, "log"))
-	stop()
-	return "", nil, fmt.Errorf("nomad does not get ready: %s", text)
 }
 
 // onReal makes a cluster at the real Nomad, with this binary as its agent.

@@ -179,9 +179,24 @@ func (c *Cluster) adoptWarm(j *api.JobListStub, name string, given map[string]sc
 		_ = json.Unmarshal([]byte(j.Meta[metaNeed]), &w.need)
 		c.warm[name] = w
 	}
-	if p, ok := given[name]; ok && c.places[keyOf(p)] == nil && w.state != warmGiven {
+	p, ok := given[name]
+	switch {
+	case ok && c.places[keyOf(p)] == nil && w.state != warmGiven:
 		c.placeWarm(w, p)
+	case !ok && c.wanted(w.need) == 0:
+		c.retire(w, "none of its size are wanted any more")
 	}
+}
+
+// wanted returns how many agents of a size are to wait.
+func (c *Cluster) wanted(need scheduler.Resources) int {
+	n := 0
+	for _, want := range c.cfg.Warm {
+		if want.Resources == need {
+			n += want.Count
+		}
+	}
+	return n
 }
 
 // observeWarm takes note of what is said of an agent that waits, and reports
@@ -280,7 +295,9 @@ func (c *Cluster) lacking(now time.Time) []scheduler.Resources {
 			c.retire(w, "Nomad has no room for it")
 		}
 		if w.state == warmStarting || w.state == warmIdle {
-			have[w.need]++
+			if have[w.need]++; have[w.need] > c.wanted(w.need) {
+				c.retire(w, "fewer are wanted")
+			}
 		}
 	}
 	if now.Before(c.keeping.until) {
@@ -288,8 +305,10 @@ func (c *Cluster) lacking(now time.Time) []scheduler.Resources {
 	}
 	var lacking []scheduler.Resources
 	for _, want := range c.cfg.Warm {
-		for n := have[want.Resources]; n < want.Count; n++ {
-			lacking = append(lacking, want.Resources)
+		for range want.Count {
+			if have[want.Resources]--; have[want.Resources] < 0 {
+				lacking = append(lacking, want.Resources)
+			}
 		}
 	}
 	return lacking

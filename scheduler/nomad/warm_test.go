@@ -148,6 +148,27 @@ func TestWarm_Death(t *testing.T) {
 	})
 }
 
+// When fewer are wanted after a restart, the others are sent away.
+func TestWarm_FewerAreWanted(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, nomad.Config{}, direct)
+		defer w.server.Close()
+		docs := memdb.New()
+		for _, n := range []int{3, 1, 0} {
+			cfg := warmed(n)
+			if n == 0 {
+				cfg.Warm = nil
+			}
+			cfg.Docs = docs
+			w.open(t, cfg, direct(w))
+			stop := w.run(t)
+			time.Sleep(30 * time.Second)
+			require.Len(t, warmJobs(w), n)
+			stop()
+		}
+	})
+}
+
 // Only the agent itself can ask for its task.
 func TestWarm_DoorIsShut(t *testing.T) {
 	bubble(t, warmed(1), func(t *testing.T, w *world) {

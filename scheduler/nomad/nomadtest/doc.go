@@ -7,5 +7,8 @@
 // an answer; events that are missing; an index that goes back; nodes that die
 // or drain; garbage that is collected.
 //
-// It is for tests only, keeps all in memory, and starts no process.
+// Where the machine has a real Nomad, [StartReal] starts it, so that a test can say
+// whether the fake tells the truth.
+//
+// It is for tests only; the fake keeps all in memory and starts no process.
 package nomadtest
