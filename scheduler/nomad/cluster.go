@@ -29,21 +29,24 @@ type Cluster struct {
 	look   chan struct{}  // has an element when everything is to be asked for
 	asking chan struct{}  // one sync at a time
 
-	mu       sync.Mutex
-	places   map[key]*place
-	order    []key
-	jobs     map[string]*place // by Nomad's ID of the job
-	early    map[string]alloc  // by job, of jobs that nobody knows yet
-	buried   map[string]bool   // jobs that were forgotten and are listed yet
-	tried    map[key]bool      // registered without an answer
-	nodes    map[string]*node  // by ID
-	watchers map[*watcher]bool
-	parents  map[string]bool // jobs that are there to be dispatched
-	streams  bool            // events arrive
-	loaded   bool            // the jobs were listed once
-	born     time.Time       // when that was
-	warm     map[string]*warmAgent
-	keeping  keeping
+	mu     sync.Mutex
+	places map[key]*place
+	order  []key
+	jobs   map[string]*place // by Nomad's ID of the job
+	early  map[string]alloc  // by job, of jobs that nobody knows yet
+	// submitting has a channel for each placement that is being submitted,
+	// closed when that is done.
+	submitting map[key]chan struct{}
+	buried     map[string]bool  // jobs that were forgotten and are listed yet
+	tried      map[key]bool     // registered without an answer
+	nodes      map[string]*node // by ID
+	watchers   map[*watcher]bool
+	parents    map[string]bool // jobs that are there to be dispatched
+	streams    bool            // events arrive
+	loaded     bool            // the jobs were listed once
+	born       time.Time       // when that was
+	warm       map[string]*warmAgent
+	keeping    keeping
 }
 
 // minSecret is how long Config.Secret is at least.
@@ -76,7 +79,7 @@ func New(s Server, a Agent, cfg Config) (*Cluster, error) {
 		api: client, close: closeIdle, agent: a, cfg: cfg, log: cfg.Log, books: books{docs: cfg.Docs, owner: cfg.Name},
 		look: make(chan struct{}, 1), asking: make(chan struct{}, 1),
 		places: make(map[key]*place), jobs: make(map[string]*place), tried: make(map[key]bool),
-		early: make(map[string]alloc), buried: make(map[string]bool),
+		early: make(map[string]alloc), buried: make(map[string]bool), submitting: make(map[key]chan struct{}),
 		nodes: make(map[string]*node), watchers: make(map[*watcher]bool), parents: make(map[string]bool),
 		warm: make(map[string]*warmAgent),
 	}, nil
@@ -167,8 +170,8 @@ func (c *Cluster) askToEnd(ctx context.Context, pl *place, grace time.Duration) 
 	switch {
 	case !first:
 		return nil
-	case !running: // nothing runs that could end in order
-		return c.kill(ctx, pl)
+	case !running: // Nomad asks it, should it be about to run
+		return c.end(ctx, pl)
 	}
 	return c.signal(ctx, alloc, "SIGTERM")
 }
@@ -196,22 +199,39 @@ func (c *Cluster) killLater(pl *place) {
 }
 
 // kill ends the job of a placement. When this returns nil, Nomad has promised
-// it; the agent itself is killed without the time that Nomad would give it.
+// it; the agent itself is killed without the time that Nomad would give it, also
+// when it is only about to begin.
 func (c *Cluster) kill(ctx context.Context, pl *place) error {
+	if err := c.end(ctx, pl); err != nil {
+		return err
+	}
+	c.mu.Lock()
+	pl.axed = true
+	alloc := pl.alloc
+	c.mu.Unlock()
+	if alloc != "" {
+		c.axe(ctx, pl, alloc)
+	}
+	signal(c.look)
+	return nil
+}
+
+// end lets Nomad end a job: it sends SIGTERM, and kills after killTime.
+func (c *Cluster) end(ctx context.Context, pl *place) error {
 	if err := c.deregister(ctx, pl.job); err != nil {
 		return err
 	}
 	c.mu.Lock()
+	defer c.mu.Unlock()
 	pl.killed = true
-	alloc, running := pl.alloc, pl.State == scheduler.PlacementRunning
-	c.mu.Unlock()
-	if running {
-		if err := c.signal(ctx, alloc, "SIGKILL"); err != nil {
-			c.log.Debug("kill agent at once", "task", pl.Task.ID, "lease", pl.Epoch, "err", err) // Nomad will, a little later
-		}
-	}
-	signal(c.look)
 	return nil
+}
+
+// axe kills an agent at once. If that fails, Nomad does it a little later.
+func (c *Cluster) axe(ctx context.Context, pl *place, alloc string) {
+	if err := c.signal(ctx, alloc, "SIGKILL"); err != nil {
+		c.log.Debug("kill agent at once", "task", pl.Task.ID, "lease", pl.Epoch, "err", err)
+	}
 }
 
 // forget takes a dead placement off the books. Its job stays at Nomad, stopped

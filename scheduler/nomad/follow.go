@@ -13,6 +13,7 @@ const (
 	gap       = time.Second
 	gapNoHint = 100 * time.Millisecond
 	sweepTime = time.Hour
+	blockTime = 30 * time.Second // of one blocking query
 )
 
 // poll syncs regularly, and when something says that there is news.
@@ -61,9 +62,11 @@ func (c *Cluster) block(ctx context.Context) {
 	var index uint64
 	var retry backoff
 	for ctx.Err() == nil {
-		q := c.query(ctx, nil)
-		q.WaitIndex, q.WaitTime, q.PerPage = index, 30*time.Second, 1
+		asking, cancel := context.WithTimeout(ctx, blockTime+syncTime)
+		q := c.query(asking, nil)
+		q.WaitIndex, q.WaitTime, q.PerPage = index, blockTime, 1
 		_, meta, err := c.api.Allocations().List(q)
+		cancel()
 		if err != nil {
 			retry.pause(ctx)
 			continue

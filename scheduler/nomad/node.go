@@ -35,6 +35,8 @@ func (c *Cluster) Nodes(ctx context.Context) ([]scheduler.Node, error) {
 
 // lookAtNodes asks for the nodes, and tells watchers when they have changed.
 func (c *Cluster) lookAtNodes(ctx context.Context) (map[string]*node, error) {
+	ctx, cancel := context.WithTimeout(ctx, syncTime)
+	defer cancel()
 	stubs, _, err := c.api.Nodes().List(c.query(ctx, map[string]string{"resources": "true"}))
 	if err != nil {
 		return nil, c.words(err)

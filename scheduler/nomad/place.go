@@ -23,7 +23,8 @@ type place struct {
 	reasons time.Time // when Nomad was last asked why
 	killAt  time.Time
 	killer  *time.Timer
-	killed  bool
+	killed  bool // its job was ended
+	axed    bool // its agent is to be killed without delay
 	dying   bool // its end is being written down
 }
 

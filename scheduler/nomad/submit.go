@@ -36,6 +36,12 @@ func (c *Cluster) submit(ctx context.Context, p scheduler.Placement) error {
 	if err := c.known(ctx); err != nil {
 		return err
 	}
+	// The same placement at once would find a warm agent and a job of its own.
+	leave, err := c.enter(ctx, keyOf(p))
+	if err != nil {
+		return err
+	}
+	defer leave()
 	if taken := c.taken(p); taken {
 		return nil
 	}
@@ -76,6 +82,31 @@ func (c *Cluster) submit(ctx context.Context, p scheduler.Placement) error {
 		signal(c.look)
 	}
 	return nil
+}
+
+// enter lets one Submit of a placement through at a time.
+func (c *Cluster) enter(ctx context.Context, k key) (leave func(), err error) {
+	for {
+		c.mu.Lock()
+		other := c.submitting[k]
+		if other == nil {
+			done := make(chan struct{})
+			c.submitting[k] = done
+			c.mu.Unlock()
+			return func() {
+				c.mu.Lock()
+				defer c.mu.Unlock()
+				delete(c.submitting, k)
+				close(done)
+			}, nil
+		}
+		c.mu.Unlock()
+		select {
+		case <-other:
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
 }
 
 // taken reports whether the placement is there already. If its warm agent

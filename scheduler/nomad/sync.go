@@ -30,8 +30,14 @@ func ofStub(a *api.AllocationListStub) alloc {
 // live selects the allocations that may have an agent.
 const live = `ClientStatus == "pending" or ClientStatus == "running" or ClientStatus == "unknown"`
 
+// syncTime is how long Nomad may take over all its answers. A connection that
+// hangs is given up then.
+const syncTime = 30 * time.Second
+
 // sync compares the books with all that Nomad lists: the truth. One at a time.
 func (c *Cluster) sync(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, syncTime)
+	defer cancel()
 	select {
 	case c.asking <- struct{}{}:
 		defer func() { <-c.asking }()
@@ -124,7 +130,7 @@ func (c *Cluster) compare(jobs []*api.JobListStub, allocs map[string][]alloc, gi
 		}
 	}
 	for _, w := range c.warm {
-		if !listed[w.job] && w.sent.Before(began) && w.state != warmGiven {
+		if !listed[w.job] && !w.sent.IsZero() && w.sent.Before(began) && w.state != warmGiven {
 			c.loseWarm(w, "Nomad does not list it any more")
 		}
 	}
@@ -223,6 +229,13 @@ func (c *Cluster) reflect(pl *place, a alloc) {
 		c.show(pl, scheduler.PlacementLost, name, "Nomad has not heard of client "+name+" for a while")
 	case 3:
 		if a.task == nil || a.task.State == "running" {
+			if pl.axed && pl.State == scheduler.PlacementPending {
+				c.calls.Go(func() {
+					ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+					defer cancel()
+					c.axe(ctx, pl, a.id)
+				})
+			}
 			c.show(pl, scheduler.PlacementRunning, name, "")
 			return
 		}

@@ -23,7 +23,7 @@ type warmAgent struct {
 	state   warmState
 	node    string // ID
 	alloc   alloc
-	sent    time.Time
+	sent    time.Time        // when Nomad took it
 	waiting int              // polls that are open
 	told    *pointer.Pointer // what it was told, or is to be told
 	wake    chan struct{}    // closed when that is set, or it is retired
@@ -171,15 +171,15 @@ func (c *Cluster) tellWarm(w *warmAgent, p scheduler.Placement) {
 // adoptWarm takes over a warm agent that an earlier server has placed.
 func (c *Cluster) adoptWarm(j *api.JobListStub, name string, given map[string]scheduler.Placement) {
 	w := c.warm[name]
+	p, ok := given[name]
 	if w == nil {
-		if j.Stop && j.Status == "dead" {
-			return
+		if j.Stop && !ok {
+			return // it was sent away
 		}
 		w = &warmAgent{name: name, job: j.ID, sent: time.Unix(0, j.SubmitTime), wake: make(chan struct{})}
 		_ = json.Unmarshal([]byte(j.Meta[metaNeed]), &w.need)
 		c.warm[name] = w
 	}
-	p, ok := given[name]
 	switch {
 	case ok && c.places[keyOf(p)] == nil && w.state != warmGiven:
 		c.placeWarm(w, p)
@@ -290,7 +290,7 @@ func (c *Cluster) lacking(now time.Time) []scheduler.Resources {
 	}
 	have := make(map[scheduler.Resources]int)
 	for _, w := range c.warm {
-		if w.state == warmStarting && w.node == "" && now.Sub(w.sent) > placeTime {
+		if w.state == warmStarting && w.node == "" && !w.sent.IsZero() && now.Sub(w.sent) > placeTime {
 			c.keeping.until = now.Add(noRoomTime)
 			c.retire(w, "Nomad has no room for it")
 		}
@@ -319,7 +319,7 @@ func (c *Cluster) warmUp(ctx context.Context, need scheduler.Resources) error {
 	var random [12]byte
 	_, _ = rand.Read(random[:])
 	name := hex.EncodeToString(random[:])
-	w := &warmAgent{name: name, job: c.cfg.Name + "-warm-" + name, need: need, sent: time.Now(), wake: make(chan struct{})}
+	w := &warmAgent{name: name, job: c.cfg.Name + "-warm-" + name, need: need, wake: make(chan struct{})}
 	needs, err := json.Marshal(need)
 	if err != nil {
 		return err
@@ -333,10 +333,17 @@ func (c *Cluster) warmUp(ctx context.Context, need scheduler.Resources) error {
 	c.mu.Unlock()
 	meta := map[string]string{metaOwner: c.cfg.Name, metaWarm: name, metaNeed: string(needs)}
 	_, _, err = c.api.Jobs().EnforceRegister(c.job(w.job, meta, need, "", text), 0, c.write(ctx))
-	if err = c.words(err); err != nil {
-		c.mu.Lock()
-		defer c.mu.Unlock()
+	err = c.words(err)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	w.sent = time.Now()
+	if w.state == warmRetired { // meanwhile; its job may have come after its end
+		c.calls.Go(func() { c.endJob(w.job) })
+	} else if err != nil {
 		c.retire(w, "Nomad did not take it")
+	} else if a, ok := c.early[w.job]; ok {
+		delete(c.early, w.job)
+		c.observeWarm(a)
 	}
 	return err
 }

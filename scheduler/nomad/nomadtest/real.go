@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 )
 
@@ -82,6 +83,7 @@ func StartReal(binary string) (address string, stop func(), err error) {
 			_ = cmd.Process.Kill()
 			<-done
 		}
+		killAll(dir)
 		unmount(dir)
 		_ = os.RemoveAll(dir)
 	}
@@ -131,6 +133,19 @@ func ready(address string) bool {
 		}
 	}
 	return false
+}
+
+// killAll ends what the Nomad with this folder has left: it lets agents and
+// their guardians live when it ends itself.
+func killAll(dir string) {
+	files, _ := filepath.Glob("/proc/[0-9]*/environ")
+	for _, file := range files {
+		env, err := os.ReadFile(file)
+		pid, bad := strconv.Atoi(filepath.Base(filepath.Dir(file)))
+		if err == nil && bad == nil && slices.Contains(strings.Split(string(env), "\x00"), "TMPDIR="+dir) {
+			_ = syscall.Kill(pid, syscall.SIGKILL)
+		}
+	}
 }
 
 // unmount takes away what allocations have mounted below a folder.
