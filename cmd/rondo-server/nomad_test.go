@@ -12,6 +12,7 @@ import (
 	"sync"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -52,6 +53,7 @@ func fakeNomad(t *testing.T) (*nomadtest.Server, string) {
 		}
 		cmd := exec.CommandContext(ctx, program)
 		cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
+		cmd.WaitDelay = 2 * time.Second // one that cannot report, as the server is gone, would try on
 		cmd.Stderr, cmd.Env = start.Stderr, []string{"PATH=" + os.Getenv("PATH"), "HOME=" + own, "NOMAD_TASK_DIR=" + own}
 		for k, v := range start.Env {
 			cmd.Env = append(cmd.Env, k+"="+strings.ReplaceAll(v, "${NOMAD_TASK_DIR}", own))
