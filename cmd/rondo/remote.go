@@ -118,8 +118,14 @@ func (r *remote) fromData(ctx context.Context) {
 	}
 }
 
-// do makes a request and returns the reply; an answer that is an error is one.
+// do makes a request of Rondo's own part of the API and returns the reply; an
+// answer that is an error is one.
 func (r *remote) do(ctx context.Context, method, path string, body any) (*http.Response, error) {
+	return r.send(ctx, method, "/api/v2/rondo"+path, body)
+}
+
+// send is do for any path of the server.
+func (r *remote) send(ctx context.Context, method, path string, body any) (*http.Response, error) {
 	var send io.Reader
 	if body != nil {
 		data, err := json.Marshal(body)
@@ -128,7 +134,7 @@ func (r *remote) do(ctx context.Context, method, path string, body any) (*http.R
 		}
 		send = bytes.NewReader(data)
 	}
-	req, err := http.NewRequestWithContext(ctx, method, r.url+"/api/v2/rondo"+path, send)
+	req, err := http.NewRequestWithContext(ctx, method, r.url+path, send)
 	if err != nil {
 		return nil, fmt.Errorf("the address of the server, from %s, is no good: %w", r.from, err)
 	}
@@ -164,9 +170,14 @@ func (r *remote) do(ctx context.Context, method, path string, body any) (*http.R
 	return nil, errors.New(said.Message)
 }
 
-// call makes a request and decodes the reply.
+// call makes a request of Rondo's own part of the API and decodes the reply.
 func (r *remote) call(ctx context.Context, method, path string, body, into any) error {
-	res, err := r.do(ctx, method, path, body)
+	return r.decode(ctx, method, "/api/v2/rondo"+path, body, into)
+}
+
+// decode is call for any path of the server.
+func (r *remote) decode(ctx context.Context, method, path string, body, into any) error {
+	res, err := r.send(ctx, method, path, body)
 	if err != nil {
 		return err
 	}
