@@ -216,7 +216,11 @@ func (l *Lifecycle) unknown(err error) (bool, error) {
 	if l.missing.IsZero() {
 		l.missing = time.Now()
 	}
-	return time.Since(l.missing) >= l.cfg.Missing, err
+	if time.Since(l.missing) < l.cfg.Missing {
+		return false, err
+	}
+	l.log.Warn("the server does not know this node, so it has nothing of ours", "since", l.missing)
+	return true, nil
 }
 
 // heartbeat asks for more time. After a refusal the next comes sooner.
