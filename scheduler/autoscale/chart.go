@@ -97,7 +97,7 @@ func (c *chart) draw() {
 			c.printf(`<rect class="%s" x="%.1f" y="%d" width="16" height="10" rx="2"/>`, l[0], x, chartHigh-23)
 		}
 		c.text(x+22, chartHigh-14, "", "start", l[1])
-		x += 58 + 6.6*float64(len(l[1]))
+		x += 54 + 5.7*float64(len(l[1]))
 	}
 	c.printf("</svg>")
 }
@@ -120,11 +120,14 @@ func (c *chart) calendar(top, bottom float64) {
 		if w := t.Weekday(); (w == time.Saturday || w == time.Sunday) && right > left && total < 120 {
 			c.printf(`<rect class="weekend" x="%.1f" y="%.1f" width="%.1f" height="%.1f"/>`, left, top, right-left, bottom-top)
 		}
+		if i == 0 && next.Sub(c.from) > 12*time.Hour && total >= 3 { // the first day has begun
+			c.text(chartLeft+4, bottom+18, "", "start", t.Format("Mon 2 Jan"))
+		}
 		if t.Before(c.from) || t.After(end) || total < 3 || i%every != 0 {
 			continue
 		}
 		c.printf(`<path class="day" d="M%.1f %.1fV%.1f"/>`, c.x(t), top, bottom)
-		if label := t.Format("Mon 2 Jan"); c.x(t) < chartWide-chartRight-50 {
+		if label := t.Format("Mon 2 Jan"); i > 0 && c.x(t) < chartWide-chartRight-50 {
 			c.text(c.x(t)+4, bottom+18, "", "start", label)
 		}
 	}
