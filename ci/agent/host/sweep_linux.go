@@ -2,6 +2,7 @@ package host
 
 import (
 	"bytes"
+	"errors"
 	"os"
 	"strconv"
 	"strings"
@@ -100,16 +101,37 @@ func untilGone(find func() []int) int {
 	}
 }
 
+// doubt bounds how long nothing found is not believed. Where processes come
+// and go all the time no look is ever without doubt.
+const doubt = 250 * time.Millisecond
+
 // marked returns the living processes whose marker matches, and their
-// descendants.
+// descendants. Nothing found is looked at again while a process that was seen
+// could not be read: it may have been one, and another one may be its child.
 func marked(match func(string) bool) []int {
 	roots := map[int]bool{}
 	var pids []int
-	for _, pid := range processes() {
-		if m, ok := markerOf(pid); ok && match(m) && pid != os.Getpid() {
-			roots[pid] = true
-			pids = append(pids, pid)
+	end, ended := time.Now().Add(doubt), map[int]bool{}
+	for pause := 200 * time.Microsecond; ; pause = min(2*pause, 5*time.Millisecond) {
+		sure := true
+		for _, pid := range processes() {
+			m, is := markerOf(pid)
+			switch is {
+			case gone, changing:
+				sure = false
+			case zombie: // its children are in this list if it was one before
+				sure = sure && ended[pid]
+				ended[pid] = true
+			}
+			if m != "" && match(m) && pid != os.Getpid() {
+				roots[pid] = true
+				pids = append(pids, pid)
+			}
 		}
+		if len(pids) > 0 || sure || time.Now().After(end) {
+			break
+		}
+		time.Sleep(pause)
 	}
 	if len(roots) == 0 {
 		return nil
@@ -214,16 +236,51 @@ func descendants(all []proc, roots map[int]bool) []int {
 	return found
 }
 
-// markerOf returns the marker of a process.
-func markerOf(pid int) (string, bool) {
-	env, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/environ")
-	if err != nil {
-		return "", false
-	}
-	for kv := range bytes.SplitSeq(env, []byte{0}) {
-		if v, ok := bytes.CutPrefix(kv, []byte(Marker+"=")); ok {
-			return string(v), true
+// What a process is that was in the list a moment ago.
+type condition int
+
+const (
+	settled  condition = iota // its marker is what it says
+	zombie                    // it has ended, and nobody has collected it
+	gone                      // it has ended
+	changing                  // it becomes another program and shows no environment
+)
+
+// markerOf returns the marker of a process, "" for none.
+func markerOf(pid int) (string, condition) {
+	dir := "/proc/" + strconv.Itoa(pid)
+	for range 3 {
+		env, err := os.ReadFile(dir + "/environ")
+		if errors.Is(err, os.ErrPermission) {
+			return "", settled // not ours
 		}
+		for kv := range bytes.SplitSeq(env, []byte{0}) {
+			if v, ok := bytes.CutPrefix(kv, []byte(Marker+"=")); ok {
+				return string(v), settled
+			}
+		}
+		if len(env) > 0 {
+			return "", settled
+		}
+		if line, _ := os.ReadFile(dir + "/cmdline"); len(line) == 0 {
+			return "", bare(pid)
+		}
+		// It has become another program meanwhile, or was started with none.
 	}
-	return "", false
+	return "", settled
+}
+
+// bare returns what a process is that shows neither environment nor arguments.
+func bare(pid int) condition {
+	p, alive := stat(pid, make([]byte, 512))
+	if !alive {
+		if _, err := os.Stat("/proc/" + strconv.Itoa(pid)); err != nil {
+			return gone
+		}
+		return zombie
+	}
+	if p.parent == 2 || p.pid == 2 { // threads of the kernel
+		return settled
+	}
+	return changing
 }
