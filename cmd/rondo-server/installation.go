@@ -30,6 +30,7 @@ import (
 	"github.com/rondo-ci/rondo/cmd/internal/worker"
 	"github.com/rondo-ci/rondo/cmd/internal/workshop"
 	"github.com/rondo-ci/rondo/proxy/certificate"
+	"github.com/rondo-ci/rondo/scheduler"
 	"github.com/rondo-ci/rondo/storage"
 	"github.com/rondo-ci/rondo/storage/sqldb"
 	"golang.org/x/sync/errgroup"
@@ -76,6 +77,7 @@ type installation struct {
 	tls         *tlsSettings
 	strict      bool // browsers are to come by TLS only
 	rate        api.RateConfig
+	lease       time.Duration  // how long agents may be silent; 0 is the scheduler's
 	jobs        worker.Docker  // the engine of jobs that name images
 	nomad       *nomadSettings // where agents are started; nil is this machine
 	places      *worker.Worker
@@ -154,6 +156,7 @@ func (in *installation) open(ctx context.Context) error {
 	}, engine.Config{
 		Log:    in.log,
 		Server: ci.Config{JobURL: in.jobURL, Secrets: in.reach.forJobs(in.safe.Resolve), Roots: in.reach.trusted, Allow: in.safe.Allowed},
+		Queue:  scheduler.Config{TTL: in.lease, Renew: in.lease / 33},
 	})
 	in.openDesk()
 	if in.metering != nil {

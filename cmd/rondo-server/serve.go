@@ -31,6 +31,7 @@ told stands in a file of settings:
   proxies: [10.0.0.0/8]              # where that proxy is
   data: /var/lib/rondo               # all state
   database: env:RONDO_DATABASE       # postgres://user:password@host/db; without, SQLite in data
+  lease: 5m30s                       # how long an agent may be silent before its job is given up
   log: json                          # or text
 
   github:
@@ -145,7 +146,7 @@ func serveTeam(ctx context.Context, set settings, asJSON, bootstrap bool) error 
 		return fmt.Errorf("database: %w", err)
 	}
 	s.orbs, s.sealing, s.webhookNets, s.auditing = set.Orbs, set.Secrets, set.Webhooks.Allow, set.Audit
-	s.storing = set.Storage
+	s.storing, s.lease = set.Storage, set.Lease
 	s.jobs, s.nomad = set.Executor.docker(), set.Nomad
 	defer func() {
 		if s.agentDoor != nil {

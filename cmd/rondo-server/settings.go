@@ -13,6 +13,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/rondo-ci/rondo/storage/secrets"
 	"go.yaml.in/yaml/v3"
@@ -32,6 +33,9 @@ type settings struct {
 	Data string `yaml:"data"`
 	// Database is the address of a Postgres; "" is SQLite in Data.
 	Database secretRef `yaml:"database"`
+	// Lease is how long an agent may be silent before its task is given up; 0
+	// is five and a half minutes.
+	Lease time.Duration `yaml:"lease"`
 	// Log is "text" or "json".
 	Log string `yaml:"log"`
 	// Orbs is a folder of orbs besides the registry.
@@ -235,6 +239,9 @@ func (s *settings) check() error {
 	}
 	if s.Data == "" {
 		add(errors.New("data is missing: the folder where the server keeps its state, as in /var/lib/rondo"))
+	}
+	if s.Lease != 0 && (s.Lease < 5*time.Second || s.Lease > time.Hour) {
+		add(fmt.Errorf("lease: %s is not between 5s and 1h", s.Lease))
 	}
 	if s.Log != "text" && s.Log != "json" {
 		add(fmt.Errorf("log: %q is neither text nor json", s.Log))

@@ -37,6 +37,7 @@ func TestSettings_Mistakes(t *testing.T) {
 		good + "lissten: x":               {"line 3: key lissten is not known"},
 		good + "folders: {}":              {"line 3"},
 		good + "log: xml":                 {"neither text nor json"},
+		good + "lease: 1s":                {"lease: 1s is not between"},
 		good + "github: {}":               {"github.token is missing", "github.webhook_secret is missing"},
 		good + "github: {token: ghp_abc}": {"not the secret itself"},
 		good + "webhooks: {allow: [x]}":   {"is no network"},
