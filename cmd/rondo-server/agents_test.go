@@ -24,7 +24,7 @@ type bench struct {
 }
 
 // newBench returns a site that has built its folder once, and is stopped. more
-// are further steps of its job.
+// are further steps of its job, in which MARKS is the folder of notes.
 func newBench(t *testing.T, more string) *bench {
 	marks := t.TempDir()
 	r := newRepo(t, fmt.Sprintf(`
@@ -41,7 +41,7 @@ jobs:
             for i in $(seq $(cat %[1]s/lines)); do echo "line $i"; sleep 0.02; done
             echo "$CIRCLE_WORKFLOW_JOB_ID" >> %[1]s/ended
 %[2]sworkflows: {main: {jobs: [work]}}
-`, marks, more))
+`, marks, strings.ReplaceAll(more, "MARKS", marks)))
 	b := &bench{newSite(t, r.dir), marks}
 	b.lines(1)
 	b.settled()
@@ -126,7 +126,7 @@ func TestP4a_PausedBeforeItClaims(t *testing.T) {
 	b.start()
 	var waits []int
 	b.s.eventually("an agent waits for work", func() bool {
-		waits = b.agentProcesses()
+		waits = b.s.agentProcesses()
 		return len(waits) == 1
 	})
 	require.NoError(t, syscall.Kill(waits[0], syscall.SIGSTOP))
@@ -157,7 +157,7 @@ func agentKilled(t *testing.T, points int) {
 		id, status := b.trigger()
 		require.Equal(t, http.StatusCreated, status)
 		time.Sleep(time.Duration(point*800/points) * time.Millisecond)
-		for _, pid := range b.agentProcesses() {
+		for _, pid := range b.s.agentProcesses() {
 			_ = syscall.Kill(pid, syscall.SIGKILL)
 		}
 		ended := b.status(id)

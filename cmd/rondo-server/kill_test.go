@@ -59,7 +59,7 @@ workflows: {main: {jobs: [work]}}
 			want[sha] = 1
 		}
 		time.Sleep(time.Duration(rand.IntN(300)) * time.Millisecond)
-		if agents := children(s.cmd.Process.Pid); kill%2 == 1 && len(agents) > 0 {
+		if agents := s.agentProcesses(); kill%2 == 1 && len(agents) > 0 {
 			_ = syscall.Kill(agents[rand.IntN(len(agents))], syscall.SIGKILL)
 			continue
 		}

@@ -158,8 +158,8 @@ func (i *site) end(ids ...string) {
 
 // agentProcesses returns the agents that the server has started. (It starts
 // git too.)
-func (i *site) agentProcesses() []int {
-	return slices.DeleteFunc(children(i.s.cmd.Process.Pid), func(pid int) bool {
+func (s *server) agentProcesses() []int {
+	return slices.DeleteFunc(children(s.cmd.Process.Pid), func(pid int) bool {
 		line, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
 		return err != nil || !strings.Contains(string(line), "\x00agent\x00")
 	})
@@ -167,7 +167,7 @@ func (i *site) agentProcesses() []int {
 
 // agent returns the agent that has started a process of its own, 0 for none.
 func (i *site) agent() int {
-	for _, pid := range i.agentProcesses() {
+	for _, pid := range i.s.agentProcesses() {
 		if len(children(pid)) > 0 {
 			return pid
 		}
