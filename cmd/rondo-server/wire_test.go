@@ -60,7 +60,6 @@ var toxics = []string{
 	`{"type": "limit_data", "attributes": {"bytes": 20}}`,
 	`{"type": "limit_data", "stream": "upstream", "attributes": {"bytes": 3000}}`,
 	`{"type": "timeout", "attributes": {"timeout": 100}}`,
-	`{"type": "bandwidth", "stream": "upstream", "attributes": {"rate": 50}}`,
 }
 
 // misbehave does one thing after the other to the connections of a proxy,
