@@ -91,13 +91,13 @@ func (b *bench) gone(job string) {
 // TestP4a_PausedPastItsLease pauses an agent in the middle of a step until its
 // task is given up, and lets it go on: what it does then has no effect, its
 // step ends, and the job does not run again by itself (P6).
-func TestP4a_PausedPastItsLease(t *testing.T) { pausedPastItsLease(t, 1) }
+func TestP4a_PausedPastItsLease(t *testing.T) { short(t); pausedPastItsLease(t, 1) }
 
 func TestFault_P4a_PausedPastItsLease(t *testing.T) { faulty(t); pausedPastItsLease(t, 4) }
 
 func pausedPastItsLease(t *testing.T, times int) {
 	b := newBench(t, "")
-	b.more += "lease: 5s\n"
+	b.more += "lease: 6s\n"
 	b.lines(100_000)
 	b.start()
 	for range times {
@@ -114,14 +114,15 @@ func pausedPastItsLease(t *testing.T, times int) {
 	b.lines(3)
 	pipeline, _ := b.run()
 	require.Equal(t, ci.Success, b.status(pipeline))
-	require.Equal(t, 0, b.s.stop(), b.s.errors())
+	b.finish()
 }
 
 // TestP4a_PausedBeforeItClaims pauses the agent that is to have the next task,
 // until another one has run it. It goes on, and runs nothing.
 func TestP4a_PausedBeforeItClaims(t *testing.T) {
+	t.Parallel()
 	b := newBench(t, "")
-	b.more += "lease: 5s\n"
+	b.more += "lease: 6s\n"
 	b.lines(10)
 	b.start()
 	var waits []int
@@ -139,12 +140,12 @@ func TestP4a_PausedBeforeItClaims(t *testing.T) {
 	require.Equal(t, 1, b.times("began", job))
 	require.Equal(t, 1, b.times("ended", job))
 	b.s.checkLog(job, 0)
-	require.Equal(t, 0, b.s.stop(), b.s.errors())
+	b.finish()
 }
 
 // TestP6a_AgentKilled kills the agent at many points of a job: the steps run at
 // most once, and the job ends with what was seen of it and a reason (P5).
-func TestP6a_AgentKilled(t *testing.T) { agentKilled(t, 4) }
+func TestP6a_AgentKilled(t *testing.T) { short(t); agentKilled(t, 4) }
 
 func TestFault_P6a_AgentKilled(t *testing.T) { faulty(t); agentKilled(t, 40) }
 
@@ -174,12 +175,13 @@ func agentKilled(t *testing.T, points int) {
 		}
 	}
 	t.Logf("%d jobs lost their agent in a step", lost)
-	require.Equal(t, 0, b.s.stop(), b.s.errors())
+	b.finish()
 }
 
 // TestP5c_AgentAndServerKilled kills both in the middle of a step. The next
 // server sees at once that the agent of this machine is gone.
 func TestP5c_AgentAndServerKilled(t *testing.T) {
+	t.Parallel()
 	b := newBench(t, "")
 	b.lines(100_000)
 	b.start()
@@ -191,5 +193,5 @@ func TestP5c_AgentAndServerKilled(t *testing.T) {
 	b.gone(job)
 	require.NotEmpty(t, b.reason(job))
 	require.Equal(t, 1, b.times("began", job))
-	require.Equal(t, 0, b.s.stop(), b.s.errors())
+	b.finish()
 }

@@ -31,7 +31,7 @@ func (i *site) settled() {
 
 // TestP1a_BurstUnderKills kills the server again and again while clients ask
 // for pipelines. What was accepted is there once, and has ended.
-func TestP1a_BurstUnderKills(t *testing.T) { burstUnderKills(t, 4) }
+func TestP1a_BurstUnderKills(t *testing.T) { short(t); burstUnderKills(t, 4) }
 
 func TestFault_P1a_BurstUnderKills(t *testing.T) { faulty(t); burstUnderKills(t, 60) }
 
@@ -62,7 +62,7 @@ func burstUnderKills(t *testing.T, kills int) {
 	close(done)
 	clients.Wait()
 	l.settle(i, 1)
-	require.Equal(t, 0, i.s.stop(), i.s.errors())
+	i.finish()
 }
 
 // attempt starts the server under strace, which does something to the k-th
@@ -127,14 +127,14 @@ func needsStrace(t *testing.T) {
 // TestP1b_KilledAtEachSync kills the server before its k-th sync or write, for
 // each k until none is hit any more. After each, the next start has all that
 // was accepted.
-func TestP1b_KilledAtEachSync(t *testing.T) { crashEach(t, "signal=SIGKILL", 4, 6) }
+func TestP1b_KilledAtEachSync(t *testing.T) { short(t); crashEach(t, "signal=SIGKILL", 4, 6) }
 
 func TestFault_P1b_KilledAtEachSync(t *testing.T) { faulty(t); crashEach(t, "signal=SIGKILL", 1, 40) }
 
 // TestP16b_ServerLeavesAfterAFailedSync lets the k-th sync of each thread fail.
 // Nothing is accepted after that, the server ends by itself, and the next
 // start has all that was accepted.
-func TestP16b_ServerLeavesAfterAFailedSync(t *testing.T) { crashEach(t, "error=EIO", 2, 3) }
+func TestP16b_ServerLeavesAfterAFailedSync(t *testing.T) { short(t); crashEach(t, "error=EIO", 2, 3) }
 
 func TestFault_P16b_ServerLeavesAfterAFailedSync(t *testing.T) {
 	faulty(t)
@@ -158,12 +158,12 @@ func crashEach(t *testing.T, what string, from, to int) {
 			hit++
 			i.start()
 			l.settle(i, 1)
-			require.Equal(t, 0, i.s.stop(), i.s.errors())
+			i.finish()
 		}
 	}
 	require.Positive(t, hit)
 	t.Logf("%d times", hit)
 	i.start()
 	l.settle(i, 1)
-	require.Equal(t, 0, i.s.stop(), i.s.errors())
+	i.finish()
 }

@@ -25,6 +25,14 @@ func faulty(t *testing.T) {
 	}
 }
 
+// short is said by the short form of a test that has a long one.
+func short(t *testing.T) {
+	if os.Getenv("RONDO_FAULTS") == "1" {
+		t.Skip("its long form runs: TestFault")
+	}
+	t.Parallel() // they wait most of the time
+}
+
 // detour makes agents that the server starts take another way to it than it
 // told them, so that a test can cut it. How is "1", or words like
 // door=http://127.0.0.1:1 and netns=name.
@@ -186,4 +194,14 @@ func (i *site) reason(job string) string {
 		}
 	}
 	return ""
+}
+
+// finish proves that nothing is wrong with what is stored, and that the server
+// ends in order.
+func (i *site) finish() {
+	i.t.Helper()
+	code, found := i.s.call("GET", "/api/v2/rondo/fsck", "")
+	require.Equal(i.t, http.StatusOK, code, found)
+	require.Equal(i.t, "{\"findings\":0}\n", found)
+	require.Equal(i.t, 0, i.s.stop(), i.s.errors())
 }

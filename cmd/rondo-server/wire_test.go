@@ -89,7 +89,7 @@ func pause(ctx context.Context, from, to int) {
 // TestP7b_BadProxy puts a proxy between agents and the server that is slow,
 // cuts in the middle of a call or its answer, and resets. What is stored of the
 // output is what the job said, once.
-func TestP7b_BadProxy(t *testing.T) { badProxy(t, 1, 400_000) }
+func TestP7b_BadProxy(t *testing.T) { short(t); badProxy(t, 1, 400_000) }
 
 func TestFault_P7b_BadProxy(t *testing.T) { faulty(t); badProxy(t, 5, 4_000_000) }
 
@@ -111,7 +111,7 @@ func badProxy(t *testing.T, times, bytes int) {
 		one.Wait()
 		b.heard(pipeline)
 	}
-	require.Equal(t, 0, b.s.stop(), b.s.errors())
+	b.finish()
 }
 
 // A lane is a network of two: this machine, and a namespace of its own.
@@ -183,7 +183,7 @@ func (l *lane) flap(ctx context.Context) {
 // TestP7a_FlappingNetworkAndKills cuts the network of the agents again and
 // again, in both directions and in one, and kills the server. The output that
 // is stored in the end is what the job said.
-func TestP7a_FlappingNetworkAndKills(t *testing.T) { flappingNetwork(t, 1, 400_000) }
+func TestP7a_FlappingNetworkAndKills(t *testing.T) { short(t); flappingNetwork(t, 1, 400_000) }
 
 func TestFault_P7a_FlappingNetworkAndKills(t *testing.T) {
 	faulty(t)
@@ -212,12 +212,12 @@ func flappingNetwork(t *testing.T, times, bytes int) {
 		one.Wait()
 		b.heard(pipeline)
 	}
-	require.Equal(t, 0, b.s.stop(), b.s.errors())
+	b.finish()
 }
 
 // TestP8a_WatchersOverABadProxy cuts those who watch a log again and again.
 // Each goes on where it was, and has the whole in the end.
-func TestP8a_WatchersOverABadProxy(t *testing.T) { watchers(t, 20, 400_000) }
+func TestP8a_WatchersOverABadProxy(t *testing.T) { short(t); watchers(t, 20, 400_000) }
 
 func TestFault_P8a_WatchersOverABadProxy(t *testing.T) { faulty(t); watchers(t, 200, 2_000_000) }
 
@@ -254,7 +254,7 @@ func watchers(t *testing.T, n, bytes int) {
 	}
 	require.Positive(t, total)
 	t.Logf("%d watchers, cut %d times", n, total)
-	require.Equal(t, 0, b.s.stop(), b.s.errors())
+	b.finish()
 }
 
 // watch follows the output of the step at a server's address to its end, from
