@@ -26,6 +26,7 @@ type chaos struct {
 	cluster *schedulertest.Cluster
 	backlog *schedulertest.Backlog
 	cfg     scheduler.Config
+	history *history // nil records nothing
 
 	mu      sync.Mutex
 	rand    *rand.Rand
@@ -90,8 +91,11 @@ func (c *chaos) agent(ctx context.Context, p scheduler.Placement) error {
 func (c *chaos) attempt(ctx context.Context, p scheduler.Placement, worker string) {
 	var l ci.Lease
 	err := c.retry(p, func(s *scheduler.Scheduler) (err error) {
-		l, err = s.Claim(context.Background(), p.Task.ID, p.Epoch, worker)
-		return err
+		who := ci.Lease{Task: p.Task.ID, Epoch: p.Epoch, Worker: worker}
+		return c.history.ask(call{kind: "claim", who: who}, func() error {
+			l, err = s.Claim(context.Background(), p.Task.ID, p.Epoch, worker)
+			return err
+		})
 	})
 	if err != nil {
 		return
@@ -121,7 +125,9 @@ func (c *chaos) attempt(ctx context.Context, p scheduler.Placement, worker strin
 		status = ci.Canceled
 	}
 	finish := func(s *scheduler.Scheduler) error {
-		return s.Finish(context.Background(), l, ci.Report{Status: status})
+		return c.history.ask(call{"finish", l, !canceled}, func() error {
+			return s.Finish(context.Background(), l, ci.Report{Status: status})
+		})
 	}
 	if c.retry(p, finish) == nil && c.chance(30) {
 		if err := finish(c.sched()); errors.Is(err, ci.ErrInvalid) {
@@ -174,7 +180,20 @@ func (c *chaos) steps(ctx context.Context, p scheduler.Placement, l ci.Lease) bo
 		if c.chance(2) {
 			time.Sleep(c.between(time.Minute, 8*time.Minute)) // a partition
 		}
-		got, err := c.sched().Renew(context.Background(), l)
+		if c.chance(2) { // comes twice, the second one late
+			go func() {
+				time.Sleep(c.between(time.Minute, 8*time.Minute))
+				_ = c.history.ask(call{kind: "renew", who: l}, func() error {
+					_, err := c.sched().Renew(context.Background(), l)
+					return err
+				})
+			}()
+		}
+		var got ci.Lease
+		err := c.history.ask(call{kind: "renew", who: l}, func() (err error) {
+			got, err = c.sched().Renew(context.Background(), l)
+			return err
+		})
 		if errors.Is(err, ci.ErrConflict) {
 			return false
 		}
@@ -267,10 +286,15 @@ func (c *chaos) check() {
 }
 
 func runChaos(t *testing.T, seed uint64, actions int) []string {
+	return recordChaos(t, seed, actions, nil)
+}
+
+// recordChaos records what agents ask, too, if there is a history.
+func recordChaos(t *testing.T, seed uint64, actions int, h *history) []string {
 	var broken []string
 	synctest.Test(t, func(t *testing.T) {
 		c := &chaos{
-			world: newWorld(), backlog: new(schedulertest.Backlog), faulty: true,
+			world: newWorld(), backlog: new(schedulertest.Backlog), faulty: true, history: h,
 			rand:   rand.New(rand.NewPCG(seed, 1)),
 			claims: make(map[string]string), began: make(map[ci.TaskID]int64),
 		}
