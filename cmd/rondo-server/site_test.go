@@ -33,6 +33,17 @@ func short(t *testing.T) {
 	t.Parallel() // they wait most of the time
 }
 
+// needsTool skips the test where a program is not installed; not in CI, which
+// installs it.
+func needsTool(t *testing.T, name string) {
+	t.Helper()
+	_, err := exec.LookPath(name)
+	if err != nil && os.Getenv("CI") != "true" {
+		t.Skip("needs", name)
+	}
+	require.NoError(t, err)
+}
+
 // detour makes agents that the server starts take another way to it than it
 // told them, so that a test can cut it. How is "1", or words like
 // door=http://127.0.0.1:1 and netns=name.
