@@ -2,6 +2,7 @@ package scheduler
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -112,6 +113,19 @@ func (s *Scheduler) Renew(ctx context.Context, l ci.Lease) (ci.Lease, error) {
 		s.mark(e)
 	}
 	return s.current(e), nil
+}
+
+// Holds reports whether the task is handed out under that epoch. An error is
+// that this is not known, see [Scheduler.Check].
+func (s *Scheduler) Holds(task ci.TaskID, epoch int64) (bool, error) {
+	err := s.Check(ci.Lease{Task: task, Epoch: epoch})
+	if err == nil || !errors.Is(err, ci.ErrConflict) {
+		return err == nil, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	e := s.tasks[task]
+	return e != nil && e.ticket.Epoch == epoch && e.ticket.State != ci.TicketWaiting, nil
 }
 
 // Check reports whether the lease is the current one: nil, [ci.ErrConflict], or

@@ -68,6 +68,8 @@ func (p *Pool) known(r Record, now time.Time) (*machine, bool, error) {
 			return nil, false, fmt.Errorf("epoch %d is older than %d, which has a machine: %w", r.Epoch, have.Epoch, ci.ErrConflict)
 		case have.Epoch == r.Epoch && m.kill != "":
 			return nil, false, fmt.Errorf("its machine ends: %s: %w", m.kill, ci.ErrConflict)
+		case have.Epoch == r.Epoch && have.Model.Kind != r.Model.Kind:
+			return nil, false, fmt.Errorf("a task has one machine, and this one has one of kind %s already: %w", have.Model.Kind, ci.ErrInvalid)
 		case have.Epoch == r.Epoch:
 			m.lease = now.Add(p.cfg.Times.Lease)
 			return m, true, nil

@@ -51,21 +51,21 @@ type machine struct {
 	rec     Record
 	version int64
 	secrets *secrets // nil until they are opened
-	stuck    bool // people were told that it does not end
+	stuck   bool     // people were told that it does not end
 	// reported is the host key that it has posted.
 	reported string
-	kill    string   // why it is to end as the next step
-	busy    bool     // somebody works on it
-	stale   bool     // what is written is not known
-	called  time.Time
-	lease   time.Time // of a claim
-	probed  time.Time
-	tries   int
-	misses  int
-	seen    Machine // as it was last listed
-	unseen  int     // looks in a row without it
-	next    time.Time
-	place   int // in the due list
+	kill     string // why it is to end as the next step
+	busy     bool   // somebody works on it
+	stale    bool   // what is written is not known
+	called   time.Time
+	lease    time.Time // of a claim
+	probed   time.Time
+	tries    int
+	misses   int
+	seen     Machine // as it was last listed
+	unseen   int     // looks in a row without it
+	next     time.Time
+	place    int // in the due list
 }
 
 // A waiter is a task that has no machine yet.

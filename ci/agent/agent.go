@@ -34,6 +34,9 @@ type Config struct {
 	Adopt bool
 	// Executor is where jobs run; nil is this machine.
 	Executor Executor
+	// Machines is where the engine of setup_remote_docker comes from; nil has
+	// none.
+	Machines Machines
 	// Grace is how long a step that was asked to end may take, and how long
 	// the steps that always run may take together after a cancel; 0 is 10 s.
 	Grace time.Duration

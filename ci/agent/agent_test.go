@@ -269,7 +269,7 @@ func TestRemoteDockerIsRefused(t *testing.T) {
 	w := agenttest.Work(ci.StepSpec{Kind: ci.StepRemoteDocker})
 	r := run(t, s, w)
 	require.Equal(t, ci.Failed, r.Status)
-	require.Contains(t, r.Reason, "no remote Docker here yet")
+	require.Contains(t, r.Reason, "there is no remote Docker here")
 }
 
 func TestDeployRunsOnNode0Only(t *testing.T) {

@@ -34,6 +34,15 @@ type Door interface {
 	Finish(ctx context.Context, l ci.Lease, r ci.Report) error
 }
 
+// Machines is where an agent gets a machine besides its own. All methods may be
+// called at once and repeated.
+type Machines interface {
+	// Machine returns the task's machine, the same one each time. One that is
+	// not Ready says why the task has to wait, after some seconds; then the
+	// agent asks again. [ci.ErrInvalid] says why there will never be one.
+	Machine(ctx context.Context, l ci.Lease, need ci.MachineNeed) (ci.Machine, error)
+}
+
 // Files is where an agent keeps caches, workspaces and artifacts. All methods
 // may be called at once.
 type Files interface {

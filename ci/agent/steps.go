@@ -131,8 +131,7 @@ func (s *session) perform(ctx context.Context, st *step, spec ci.StepSpec) resul
 	case ci.StepSSHKeys:
 		return s.addSSHKeys(st, spec)
 	case ci.StepRemoteDocker:
-		return failed("there is no remote Docker here yet: this installation makes no machines for it. " +
-			"A job that needs Docker can use the one of its own machine, if there is one")
+		return s.remoteDocker(ctx, st, spec)
 	}
 	return failed("this agent does not know the step %q", spec.Kind)
 }

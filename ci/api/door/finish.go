@@ -56,6 +56,7 @@ func (d *Door) Finish(ctx context.Context, l ci.Lease, r ci.Report) error {
 		return fmt.Errorf("finish task %s: %w", l.Task, err)
 	}
 	d.scopes.drop(l)
+	d.release(ctx, l)
 	return nil
 }
 

@@ -14,6 +14,7 @@ import (
 type scope struct {
 	project  ci.ProjectID
 	caches   ci.ProjectID // under which caches are kept
+	trust    string       // of what it builds
 	job      string
 	branch   string
 	upstream map[handout]bool
@@ -27,7 +28,7 @@ type handout struct {
 
 func scopeOf(w ci.Work) *scope {
 	s := &scope{
-		project: w.Project.ID, caches: cacheOwner(w), job: w.Task.Name,
+		project: w.Project.ID, caches: cacheOwner(w), trust: trustOf(w), job: w.Task.Name,
 		branch: w.Pipeline.Trigger.Branch, upstream: make(map[handout]bool, len(w.Upstream)+1),
 	}
 	for _, u := range w.Upstream {

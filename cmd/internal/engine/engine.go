@@ -46,6 +46,8 @@ type Config struct {
 	Log    *slog.Logger
 	Server ci.Config
 	Queue  scheduler.Config
+	// Machines gives tasks machines; nil has none.
+	Machines door.Machines
 }
 
 // An Engine is the rooms, connected. It does nothing until Run.
@@ -67,7 +69,7 @@ func New(p Parts, cfg Config) *Engine {
 	cfg.Queue.Token = p.Key.Token
 	cfg.Queue.Begun = e.begun
 	e.Scheduler = scheduler.New(p.Backlog, e.Cluster, e.Server.Report, cfg.Queue)
-	e.Door = door.New(e.Scheduler, e.Server, p.DB, p.Logs, p.Files, door.Config{Log: cfg.Log})
+	e.Door = door.New(e.Scheduler, e.Server, p.DB, p.Logs, p.Files, door.Config{Log: cfg.Log, Machines: cfg.Machines})
 	return e
 }
 
