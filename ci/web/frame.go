@@ -27,6 +27,9 @@ func (s *site) nav(path string) []link {
 	if s.cfg.Queue.Operations != nil {
 		links = append(links, link{Text: "Nodes", Path: "/nodes"})
 	}
+	if s.cfg.Queue.Machines.View != nil {
+		links = append(links, link{Text: "Machines", Path: "/admin/machines"})
+	}
 	if s.cfg.Chapters.Audit != nil {
 		links = append(links, link{Text: "Audit log", Path: "/audit"})
 	}

@@ -130,6 +130,8 @@ func (s *site) routes() *http.ServeMux {
 		"GET /nodes":                                   s.nodes,
 		"POST /nodes":                                  s.changeNode,
 		"GET /nodes/{node}":                            s.node,
+		"GET /admin/machines":                          s.machines,
+		"POST /admin/machines":                         s.changeMachines,
 		"GET /audit":                                   s.audit,
 		"POST /audit":                                  s.verifyAudit,
 		"GET /audit/export":                            s.exportAudit,

@@ -54,6 +54,8 @@ var results = map[string]string{
 	"unlinked":      "The link is taken back.",
 	"drained":       "The node drains: it finishes what it has and takes nothing new. When it has nothing left it may be ended.",
 	"undrained":     "The node takes tasks again.",
+	"pool-drained":  "The pool is drained: machines that tasks have are left to them, idle ones end, and tasks that need one wait.",
+	"pool-given":    "Machines are given out again.",
 	"user-gone":     "The user is deleted.",
 	"context":       "The context is there. Add variables, and name it under context: in a job of a workflow.",
 	"context-gone":  "The context is deleted with its variables. Workflows that name it will not run.",

@@ -15,6 +15,8 @@ type Queue struct {
 	Waiting func(ctx context.Context, limit int) (tickets []ci.Ticket, total int, err error)
 	// Operations are what operators know of the machines and do to them.
 	Operations ci.Operations
+	// Machines are those of single tasks.
+	Machines Machines
 }
 
 // queueRows is how many waiting tasks are listed.

@@ -27,6 +27,7 @@ import (
 	"github.com/rondo-ci/rondo/cmd/internal/engine"
 	"github.com/rondo-ci/rondo/storage/secrets"
 	"github.com/rondo-ci/rondo/storage/secrets/vault"
+	"github.com/rondo-ci/rondo/vmservice"
 )
 
 // chapters are the rooms beyond pipelines: what jobs may know, what starts by
@@ -117,7 +118,7 @@ func secretValues(n ci.Need) map[string]any {
 
 // kinds are all kinds of documents with a sealed part.
 func kinds() []string {
-	return slices.Concat(secret.Kinds(), webhook.Kinds(), github.Kinds(), []string{kindSettings})
+	return slices.Concat(secret.Kinds(), webhook.Kinds(), github.Kinds(), vmservice.Kinds(), []string{kindSettings})
 }
 
 // openKeeper opens what seals secrets. The keyset is made at the first start

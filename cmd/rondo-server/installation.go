@@ -33,6 +33,7 @@ import (
 	"github.com/rondo-ci/rondo/scheduler"
 	"github.com/rondo-ci/rondo/storage"
 	"github.com/rondo-ci/rondo/storage/sqldb"
+	"github.com/rondo-ci/rondo/vmservice"
 	"golang.org/x/sync/errgroup"
 )
 
@@ -75,7 +76,9 @@ type installation struct {
 	reach       *reach              // how clients reach the world; nil is Go\'s own way
 	shown       *certificate.Keeper // the certificate of the server; nil for none
 	tls         *tlsSettings
-	strict      bool // browsers are to come by TLS only
+	strict      bool              // browsers are to come by TLS only
+	machining   *machinesSettings // where machines come from; nil for none
+	pool        *vmservice.Pool   // nil for none
 	rate        api.RateConfig
 	lease       time.Duration  // how long agents may be silent; 0 is the scheduler's
 	jobs        worker.Docker  // the engine of jobs that name images
@@ -142,6 +145,9 @@ func (in *installation) open(ctx context.Context) error {
 	if err := in.openChapters(ctx); err != nil {
 		return err
 	}
+	if err := in.openMachines(ctx); err != nil {
+		return err
+	}
 	if err := in.openPlaces(ctx, self); err != nil {
 		return err
 	}
@@ -154,9 +160,10 @@ func (in *installation) open(ctx context.Context) error {
 		Files:    storage.NewFiles(bucket, storage.FilesConfig{Log: in.log}),
 		Compiler: ci.CompilerFunc(in.compile), Key: in.key, Cluster: nodes,
 	}, engine.Config{
-		Log:    in.log,
-		Server: ci.Config{JobURL: in.jobURL, Secrets: in.reach.forJobs(in.safe.Resolve), Roots: in.reach.trusted, Allow: in.safe.Allowed},
-		Queue:  scheduler.Config{TTL: in.lease, Renew: in.lease / 33},
+		Log:      in.log,
+		Server:   ci.Config{JobURL: in.jobURL, Secrets: in.reach.forJobs(in.safe.Resolve), Roots: in.reach.trusted, Allow: in.safe.Allowed},
+		Queue:    scheduler.Config{TTL: in.lease, Renew: in.lease / 33},
+		Machines: in.machinesForDoor(),
 	})
 	in.openDesk()
 	if in.metering != nil {

@@ -24,7 +24,7 @@ func (in *installation) pages() http.Handler {
 			NextRuns: schedule.Preview, Badge: badgePath, Address: in.url,
 		},
 		Insights: in.memory,
-		Queue:    web.Queue{Waiting: in.waiting, Operations: in.desk},
+		Queue:    web.Queue{Waiting: in.waiting, Operations: in.desk, Machines: in.webMachines()},
 	})
 }
 

@@ -63,7 +63,7 @@ told stands in a file of settings:
       - {name: hook, webhook: "https://hooks.example.com", secret: "env:AUDIT_SECRET"}
       - {name: copy, folder: /mnt/audit}
 ` + networkHelp + `
-` + metricsHelp + `
+` + machinesHelp + metricsHelp + `
   auth:                              # who may log in; without, the token is the key
     local: true                      # administrators with passwords of this server
     first_admin: link                # printed at the start; or login: who comes first
@@ -146,7 +146,7 @@ func serveTeam(ctx context.Context, set settings, asJSON, bootstrap bool) error 
 		return fmt.Errorf("database: %w", err)
 	}
 	s.orbs, s.sealing, s.webhookNets, s.auditing = set.Orbs, set.Secrets, set.Webhooks.Allow, set.Audit
-	s.storing, s.lease = set.Storage, set.Lease
+	s.storing, s.lease, s.machining = set.Storage, set.Lease, &set.Machines
 	s.jobs, s.nomad = set.Executor.docker(), set.Nomad
 	defer func() {
 		if s.agentDoor != nil {
@@ -232,7 +232,10 @@ func (s *teamServer) open(ctx context.Context) error {
 		if code.github, err = s.openGitHub(*set); err != nil {
 			return err
 		}
-		s.doors = map[string]http.Handler{"POST " + github.HookPath: s.refreshing(code.github.Handler())}
+		if s.doors == nil {
+			s.doors = map[string]http.Handler{}
+		}
+		s.doors["POST "+github.HookPath] = s.refreshing(code.github.Handler())
 	}
 	for _, path := range s.settings.Folders {
 		repo, err := local.Open(ctx, path)

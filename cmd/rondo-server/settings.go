@@ -51,6 +51,7 @@ type settings struct {
 	TLS      *tlsSettings     `yaml:"tls"`
 	Metrics  metricsSettings  `yaml:"metrics"`
 	Storage  storageSettings  `yaml:"storage"`
+	Machines machinesSettings `yaml:"machines"`
 	Auth     *authSettings    `yaml:"auth"`
 	LDAP     *ldapSettings    `yaml:"ldap"`
 
@@ -261,6 +262,7 @@ func (s *settings) check() error {
 	add(s.Proxy.check())
 	add(s.TLS.check(s.URL, s.Proxies))
 	add(s.Storage.check())
+	add(s.Machines.check())
 	add(s.Executor.check())
 	add(s.Nomad.check())
 	add(s.Auth.check())

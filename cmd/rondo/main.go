@@ -53,7 +53,7 @@ and queue.`,
 		PersistentPreRun: func(*cobra.Command, []string) { understood = true },
 	}
 	root.SetArgs(args)
-	root.AddCommand(runCommand(), configCommand(), proxyCommand(), tlsCommand(), metricsCommand(), nomadCommand(), nodeCommand(), queueCommand(), servicesCommand(), autoscaleCommand(), asgCommand(), sizingCommand(), fsckCommand())
+	root.AddCommand(runCommand(), configCommand(), proxyCommand(), tlsCommand(), metricsCommand(), nomadCommand(), nodeCommand(), queueCommand(), servicesCommand(), autoscaleCommand(), asgCommand(), sizingCommand(), fsckCommand(), vmCommand(), dlcCommand())
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return codeError{exitUsage, fmt.Errorf("%w\nSee '%s --help'", err, cmd.CommandPath())}
 	})
