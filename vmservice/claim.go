@@ -104,14 +104,19 @@ func (p *Pool) enter(ctx context.Context, r Record, need ci.MachineNeed, now tim
 		if err := json.Unmarshal(d.Body, &past); err != nil {
 			return err
 		}
-		if past.Epoch > r.Epoch || past.Epoch == r.Epoch && past.Delivered {
-			return fmt.Errorf("the machine of its epoch %d has ended: %s: %w", past.Epoch, past.Why, ci.ErrConflict)
+		if err := over(past, r.Epoch); err != nil {
+			return err
 		}
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.waiting[r.Task] != nil || p.byTask[r.Task] != nil && p.byTask[r.Task].rec.Epoch >= r.Epoch {
 		return nil // another call was faster
+	}
+	if last := p.leaving[r.Task]; last != nil {
+		if err := over(last.rec, r.Epoch); err != nil {
+			return err
+		}
 	}
 	w := &waiter{record: r, model: r.Model, since: now, lease: now.Add(p.cfg.Times.Lease)}
 	switch {
@@ -125,6 +130,14 @@ func (p *Pool) enter(ctx context.Context, r Record, need ci.MachineNeed, now tim
 	l := p.line(r.Model)
 	l.waiting = append(l.waiting, w)
 	l.arrivals.add(now)
+	return nil
+}
+
+// over returns an error when the epoch has had its machine, which is no more.
+func over(past Record, epoch int64) error {
+	if past.Epoch > epoch || past.Epoch == epoch && past.Delivered {
+		return fmt.Errorf("the machine of its epoch %d has ended: %s: %w", past.Epoch, past.Why, ci.ErrConflict)
+	}
 	return nil
 }
 

@@ -19,7 +19,7 @@ func (p *Pool) grow(now time.Time) {
 	lines := p.sorted()
 	for _, l := range lines {
 		p.dropSilent(l, now)
-		want := len(l.waiting) - l.coming
+		want := len(l.waiting) - len(l.ready) - l.coming // some of both may be about to meet
 		for range min(want, p.room(l)) {
 			if !p.ask(l, now) {
 				p.makeRoom(l)

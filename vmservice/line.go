@@ -146,5 +146,11 @@ func (p *Pool) count(m *machine, sign int) {
 		} else if p.byTask[r.Task] == m {
 			delete(p.byTask, r.Task)
 		}
+	case Ending:
+		if last := p.leaving[r.Task]; sign > 0 && r.Task != "" && (last == nil || last.rec.Epoch <= r.Epoch) {
+			p.leaving[r.Task] = m
+		} else if sign < 0 && last == m {
+			delete(p.leaving, r.Task)
+		}
 	}
 }

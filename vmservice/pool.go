@@ -35,6 +35,7 @@ type Pool struct {
 	poolVer  int64
 	machines map[string]*machine // by key
 	byTask   map[ci.TaskID]*machine
+	leaving  map[ci.TaskID]*machine // the last that a task had, while it ends
 	waiting  map[ci.TaskID]*waiter
 	lines    map[Model]*line
 	due      dueList
@@ -86,7 +87,7 @@ func New(docs ci.Docs, d Driver, g Guest, cfg Config) *Pool {
 	_, err := cfg.Boot.Random.Read(seed[:])
 	p := &Pool{
 		docs: docs, driver: d, guest: g, cfg: cfg, wake: make(chan struct{}, 1), random: rand.New(rand.NewChaCha8(seed)),
-		machines: map[string]*machine{}, byTask: map[ci.TaskID]*machine{}, waiting: map[ci.TaskID]*waiter{}, lines: map[Model]*line{},
+		machines: map[string]*machine{}, byTask: map[ci.TaskID]*machine{}, leaving: map[ci.TaskID]*machine{}, waiting: map[ci.TaskID]*waiter{}, lines: map[Model]*line{},
 		layers: map[string]*layer{}, moving: map[string]*layer{}, used: map[ci.MachineKind]use{}, breakers: map[ci.MachineKind]*breaker{},
 	}
 	if err != nil {
