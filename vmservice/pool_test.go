@@ -25,6 +25,7 @@ type bench struct {
 	cloud *vmservicetest.Cloud
 	guest *vmservicetest.Guest
 	cfg   vmservice.Config
+	trust string
 	stop  func()
 }
 
@@ -32,7 +33,7 @@ type bench struct {
 func within(t *testing.T, change func(*vmservice.Config), test func(t *testing.T, b *bench)) {
 	synctest.Test(t, func(t *testing.T) {
 		b := &bench{
-			t: t, docs: memdb.New(), guest: &vmservicetest.Guest{},
+			t: t, trust: "branch", docs: memdb.New(), guest: &vmservicetest.Guest{},
 			cloud: vmservicetest.NewCloud(vmservicetest.CloudConfig{Install: "rondo", Boot: time.Minute, End: 10 * time.Second, Keep: time.Hour, Lag: 20 * time.Second}),
 			cfg:   vmservice.Config{Keeper: plainKeeper{}, Boot: vmservice.BootConfig{Fixed: true}},
 		}
@@ -60,7 +61,7 @@ func (b *bench) claim(task ci.TaskID, epoch int64, project ci.ProjectID, need ci
 	var m ci.Machine
 	for range 900 {
 		var err error
-		m, err = b.Claim(b.t.Context(), task, epoch, project, "branch", need)
+		m, err = b.Claim(b.t.Context(), task, epoch, project, b.trust, need)
 		require.NoError(b.t, err)
 		if m.Ready {
 			return m
@@ -170,7 +171,7 @@ func TestVMS10_ClaimsAreChecked(t *testing.T) {
 func TestVMS10_ReadoptedAfterRestart(t *testing.T) {
 	within(t, floors(1, 1), func(t *testing.T, b *bench) {
 		m := b.claim("t1", 1, "p", forJob)
-		time.Sleep(3 * time.Minute)
+		time.Sleep(90 * time.Second)
 		made := len(b.cloud.Ledger().Machines)
 		b.stop()
 		time.Sleep(time.Minute)

@@ -56,3 +56,12 @@ func (c *Cloud) Kill(id, why string) {
 		m.ends, m.Why = time.Now(), why
 	}
 }
+
+// Retag changes a tag of a volume, as somebody might by hand.
+func (c *Cloud) Retag(volume, tag, value string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if v := c.volumeByID(volume); v != nil {
+		v.Tags[tag] = value
+	}
+}
