@@ -42,6 +42,8 @@ type world struct {
 	got     map[string]string // job -> machine
 	project map[string]ci.ProjectID
 	quiet   bool
+	// at kills the server at that point, once; passed counts them.
+	at, passed int
 }
 
 // A life is one run of the process.
@@ -61,6 +63,10 @@ func (w *world) dies(l *life, point string, of float64) bool {
 	crash := w.chance(of)
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	if !l.dead {
+		w.passed++
+		crash = crash || w.passed == w.at
+	}
 	if crash && !l.dead {
 		l.dead = true
 		l.cancel()
