@@ -86,8 +86,9 @@ func (p *Pool) seenID(m *machine) string {
 func (p *Pool) isGone(m *machine) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return m.seen.State == MachineGone || m.unseen >= 2 && p.look.done.After(m.rec.Asked.Add(p.cfg.Times.Settle)) &&
-		p.look.done.After(m.called.Add(p.cfg.Times.Settle))
+	// One that was listed before cannot be too new to be listed.
+	settled := m.listed || p.look.done.After(m.rec.Asked.Add(p.cfg.Times.Settle)) && p.look.done.After(m.called.Add(p.cfg.Times.Settle))
+	return m.seen.State == MachineGone || m.unseen >= 2 && settled
 }
 
 // gone ends the books of a machine.

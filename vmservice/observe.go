@@ -113,7 +113,7 @@ func (p *Pool) see(all []Machine, began time.Time) []Finding {
 			found = append(found, Finding{Case: "b", About: one.ID, Key: key, Text: "the provider has a machine that is not in the books", machine: one})
 		case m == nil:
 		default:
-			m.seen, m.unseen = one, 0
+			m.seen, m.unseen, m.listed = one, 0, true
 			over := one.State == MachineEnding || one.State == MachineGone
 			if over && m.rec.State != Ending && m.rec.State != Asked && m.kill == "" {
 				p.doom(m, "the provider has ended it: "+one.Why)

@@ -64,6 +64,7 @@ type machine struct {
 	tries    int
 	misses   int
 	seen     Machine // as it was last listed
+	listed   bool    // it was listed once
 	unseen   int     // looks in a row without it
 	next     time.Time
 	place    int // in the due list

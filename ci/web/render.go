@@ -40,7 +40,7 @@ type view struct {
 // pageNames are the pages, each with the files that it needs besides its own.
 var pageNames = map[string][]string{
 	"home": nil, "project": nil, "projects": nil, "pipeline": nil, "workflow": nil, "job": nil, "problem": nil,
-	"view": nil, "search": nil, "test": {"chart"}, "account": {"tokens"}, "orgs": nil, "org": nil, "queue": nil, "nodes": nil, "audit": nil, "users": nil, "directory": nil, "migrate": nil, "installation": nil, "insights": {"chart"},
+	"view": nil, "search": nil, "test": {"chart"}, "account": {"tokens"}, "orgs": nil, "org": nil, "queue": nil, "nodes": nil, "audit": nil, "users": nil, "directory": nil, "migrate": nil, "installation": nil, "machines": nil, "insights": {"chart"},
 	"context":  {"variables"},
 	"settings": {"variables", "advanced", "keys", "schedules", "webhooks", "tokens", "badges"},
 }

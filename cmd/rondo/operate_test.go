@@ -29,7 +29,10 @@ type stand struct {
 
 const guideJob = "5a4ea06b7d560d000116830f-0-build-GERey-realitycheck-1"
 
-func newStand(t *testing.T) *stand {
+func newStand(t *testing.T) *stand { return newStandWith(t, func(*http.ServeMux) {}) }
+
+// newStandWith returns a stand that says more.
+func newStandWith(t *testing.T, more func(*http.ServeMux)) *stand {
 	s := &stand{t: t, data: t.TempDir(), left: 250}
 	at := time.Date(2018, 1, 4, 21, 45, 15, 0, time.UTC)
 	running := ci.Trace{ID: guideJob, Allocation: "9f2b1c40-0000-8000-8000-000000000001", Task: ci.Task{Name: "build", Number: 1}, Epoch: 1, State: "running", Node: "ip-127-0-0-1", Placed: at}
@@ -48,6 +51,7 @@ func newStand(t *testing.T) *stand {
 		{ID: "ab12cd34-0000-8000-8000-000000000002", Datacenter: "us-east-1", Name: host, Class: "linux-64bit", State: "draining", Drain: true, Tasks: 2, CPU: 8, UsedCPU: 4, MemoryMB: 1024, UsedMemoryMB: 512},
 	}
 	mux := http.NewServeMux()
+	more(mux)
 	reply := func(pattern string, v any) {
 		mux.HandleFunc(pattern, func(w http.ResponseWriter, _ *http.Request) { _ = json.NewEncoder(w).Encode(v) })
 	}
