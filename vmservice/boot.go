@@ -98,10 +98,10 @@ func (p *Pool) create(ctx context.Context, m *machine, r Record) time.Duration {
 	}
 	p.mu.Lock()
 	m.tries, m.seen = 0, made
-	p.look.soon(p.cfg.Clock())
+	p.lookSoon(p.cfg.Clock())
 	p.counts.Created++
 	p.mu.Unlock()
-	return soon
+	return p.pace(soon)
 }
 
 // killLater makes the machine, which is busy, end as its next step.
@@ -146,9 +146,9 @@ func (p *Pool) probe(ctx context.Context, m *machine, r Record) time.Duration {
 		return 0
 	case target.State != MachineRunning || target.Address == "" || target.HostKey == "":
 		p.mu.Lock()
-		p.look.soon(p.cfg.Clock())
+		p.lookSoon(p.cfg.Clock())
 		p.mu.Unlock()
-		return soon
+		return p.pace(soon)
 	}
 	s, err := p.access(ctx, m)
 	if err != nil {
@@ -158,7 +158,7 @@ func (p *Pool) probe(ctx context.Context, m *machine, r Record) time.Duration {
 	asking, cancel := context.WithTimeout(ctx, probeTime)
 	defer cancel()
 	if err := p.guest.Probe(asking, target, p.entry(s)); err != nil {
-		return soon
+		return p.pace(soon)
 	}
 	var changes []ci.DocChange
 	if r.Model.Kind == ci.MachineForDocker {

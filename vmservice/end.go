@@ -19,7 +19,7 @@ func (p *Pool) end(ctx context.Context, m *machine, r Record) time.Duration {
 	if v = p.layers[r.Volume]; v != nil {
 		disk = v.rec
 	}
-	p.look.soon(now)
+	p.lookSoon(now)
 	looked := p.look.done
 	p.mu.Unlock()
 	if r.ID == "" {
@@ -35,7 +35,7 @@ func (p *Pool) end(ctx context.Context, m *machine, r Record) time.Duration {
 		case looked.After(called.Add(p.cfg.Times.Settle)) && looked.After(r.Ending.Add(p.cfg.Times.Settle)) && unseen >= 2:
 			return p.gone(ctx, m, "it was never made")
 		}
-		return soon
+		return p.pace(soon)
 	}
 	if p.isGone(m) {
 		return p.gone(ctx, m, r.Why)
@@ -62,7 +62,7 @@ func (p *Pool) end(ctx context.Context, m *machine, r Record) time.Duration {
 	if now.Sub(r.Ending) > stuckTime && !p.told(m) {
 		p.cfg.Log.Error("a machine does not end", "machine", r.Key, "id", r.ID, "since", r.Ending)
 	}
-	return min(time.Minute, max(soon, now.Sub(r.Ending)/4))
+	return min(time.Minute, max(p.pace(soon), now.Sub(r.Ending)/4))
 }
 
 // told reports whether people have been told of a machine, and notes that they

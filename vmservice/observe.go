@@ -27,12 +27,16 @@ type sighting struct {
 // busyLook is between two looks while something changes.
 const busyLook = 5 * time.Second
 
-// soon makes the next look due within a few seconds.
-func (l *look) soon(now time.Time) {
-	if at := now.Add(busyLook); l.next.After(at) {
-		l.next = at
+// lookSoon makes the next look due within a few seconds. The caller holds the
+// lock.
+func (p *Pool) lookSoon(now time.Time) {
+	if at := now.Add(p.pace(busyLook)); p.look.next.After(at) {
+		p.look.next = at
 	}
 }
+
+// pace shortens a wait where looks are more frequent.
+func (p *Pool) pace(d time.Duration) time.Duration { return min(d, p.cfg.Times.Observe) }
 
 // observe looks at all that the provider has and acts on what is not as the
 // books say.
@@ -52,11 +56,11 @@ func (p *Pool) observe(ctx context.Context) error {
 		p.look.fails, p.look.err = 0, ""
 		for _, l := range p.lines {
 			if l.coming > 0 {
-				p.look.soon(now)
+				p.lookSoon(now)
 			}
 		}
 		if len(p.moving) > 0 {
-			p.look.soon(now)
+			p.lookSoon(now)
 		}
 	}
 	p.nudge()

@@ -49,7 +49,7 @@ func (p *Pool) judge(found []Finding, now time.Time) []Finding {
 	}
 	p.look.strange = next
 	if len(found) > len(due) {
-		p.look.soon(now)
+		p.lookSoon(now)
 	}
 	return due
 }

@@ -76,7 +76,7 @@ func (p *Pool) moveLayer(ctx context.Context, v *layer) time.Duration {
 	defer cancel()
 	p.mu.Lock()
 	stale, r, seen, unseen, looked := v.stale, v.rec, v.seen, v.unseen, p.look.done
-	p.look.soon(p.cfg.Clock())
+	p.lookSoon(p.cfg.Clock())
 	p.mu.Unlock()
 	now := p.cfg.Clock()
 	gone := unseen >= 2 && looked.After(r.Created.Add(p.cfg.Times.Settle)) && looked.After(r.Returning.Add(p.cfg.Times.Settle))
@@ -85,7 +85,7 @@ func (p *Pool) moveLayer(ctx context.Context, v *layer) time.Duration {
 		if err := p.reloadLayer(ctx, v); err != nil {
 			p.cfg.Log.Warn("read volume again", "volume", r.Key, "err", err)
 		}
-		return soon
+		return p.pace(soon)
 	case r.ID == "" && seen.ID != "": // the answer was lost
 		next := r
 		next.ID, next.Zone = seen.ID, seen.Zone
@@ -96,20 +96,20 @@ func (p *Pool) moveLayer(ctx context.Context, v *layer) time.Duration {
 	case gone:
 		return p.removeLayer(ctx, v)
 	case r.ID == "":
-		return soon
+		return p.pace(soon)
 	case r.State == LayersReturning && seen.State == VolumeFree && looked.After(r.Returning):
 		next := r
 		next.State, next.Returning = LayersFree, time.Time{}
 		if err := p.saveLayer(ctx, v, next); err != nil {
 			p.cfg.Log.Warn("write volume", "volume", r.Key, "err", err)
 		}
-		return soon
+		return p.pace(soon)
 	case r.State == LayersReturning:
 		force := now.Sub(r.Returning) > time.Minute
 		if err := p.volumes.Detach(calling, r.ID, force); err != nil {
 			p.cfg.Log.Warn("detach volume", "volume", r.ID, "force", force, "err", err)
 		}
-		return busyLook
+		return p.pace(busyLook)
 	case r.Doomed != "":
 		if err := p.volumes.DestroyVolume(calling, r.ID); err != nil {
 			p.cfg.Log.Warn("remove volume", "volume", r.ID, "err", err)
@@ -120,7 +120,7 @@ func (p *Pool) moveLayer(ctx context.Context, v *layer) time.Duration {
 			return wait
 		}
 	}
-	return busyLook
+	return p.pace(busyLook)
 }
 
 // removeLayer takes a volume that is gone out of the books.
@@ -130,7 +130,7 @@ func (p *Pool) removeLayer(ctx context.Context, v *layer) time.Duration {
 	defer p.mu.Unlock()
 	if err != nil && !errors.Is(err, ci.ErrNotFound) {
 		v.stale = true
-		return soon
+		return p.pace(soon)
 	}
 	p.dropLayer(v)
 	p.cfg.Log.Info("volume removed", "volume", v.rec.ID, "project", v.rec.Project, "why", v.rec.Doomed)

@@ -50,8 +50,8 @@ func TestVMS07_RemoteDockerOfAJob(t *testing.T) {
 	require.NoError(t, err)
 	logs, err := storage.OpenLogs(filepath.Join(dir, "logs"), storage.LogsConfig{Bucket: bucket})
 	require.NoError(t, err)
-	cloud := vmservicetest.NewCloud(vmservicetest.CloudConfig{Install: "rondo"})
-	pool := vmservice.New(db, cloud, &vmservicetest.Guest{}, vmservice.Config{Boot: vmservice.BootConfig{Fixed: true}})
+	cloud := vmservicetest.NewCloud(vmservicetest.CloudConfig{Install: "rondo", Keep: time.Hour})
+	pool := vmservice.New(db, cloud, &vmservicetest.Guest{}, vmservice.Config{Boot: vmservice.BootConfig{Fixed: true}, Times: vmservice.Times{Settle: time.Second, Observe: 200 * time.Millisecond}})
 	source := strings.ReplaceAll(dockerJob, "WHERE", where)
 	var e *engine.Engine
 	e = engine.New(engine.Parts{
