@@ -138,7 +138,9 @@ type Guest interface {
 	// Probe returns nil when the machine can take a job, and why not otherwise.
 	Probe(ctx context.Context, m Machine, a Access) error
 	// ServeDocker makes the machine's engine serve by mutual TLS, with fresh
-	// certificates of its own, and returns the client's.
+	// certificates of its own, and returns the client's. It is called when the
+	// machine is ready, before any task has it: the engine goes on serving
+	// through Mount.
 	ServeDocker(ctx context.Context, m Machine, a Access) (ci.DockerAccess, error)
 	// Mount puts the layers of the volume at device under the machine's Docker
 	// engine. It formats an empty one, and wipes one whose marker on the disk

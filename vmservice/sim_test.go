@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -41,6 +42,7 @@ type world struct {
 	given   map[string]string // machine -> job
 	got     map[string]string // job -> machine
 	project map[string]ci.ProjectID
+	layers  map[string]int // what builds were told
 	quiet   bool
 	// at kills the server at that point, once; passed counts them.
 	at, passed int
@@ -234,6 +236,7 @@ func (w *world) job(ctx context.Context, n int) {
 			return
 		}
 		w.deliver(fmt.Sprintf("%s epoch %d", task, epoch), m.ID, project)
+		w.heard(m.Notes)
 		time.Sleep(length)
 		if again { // the agent was lost
 			again = false
@@ -257,6 +260,19 @@ func (w *world) await(ctx context.Context, task ci.TaskID, epoch int64, project 
 			return m, err
 		}
 		time.Sleep(2 * time.Second)
+	}
+}
+
+// heard counts what builds are told of their layers.
+func (w *world) heard(notes []string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, note := range notes {
+		for _, word := range []string{"hit", "fresh", "none"} {
+			if strings.HasPrefix(note, "Docker layer cache: "+word) {
+				w.layers[word]++
+			}
+		}
 	}
 }
 
@@ -295,7 +311,7 @@ func newWorld(t *testing.T, seed uint64) *world {
 	key[0] = byte(seed)
 	w := &world{
 		t: t, docs: memdb.New(), guest: &vmservicetest.Guest{}, random: rand.New(rand.NewPCG(seed, 7)),
-		points: map[string]int{}, faults: map[string]int{}, live: map[ci.TaskID]int64{},
+		points: map[string]int{}, layers: map[string]int{}, faults: map[string]int{}, live: map[ci.TaskID]int64{},
 		given: map[string]string{}, got: map[string]string{}, project: map[string]ci.ProjectID{},
 	}
 	w.cloud = vmservicetest.NewCloud(vmservicetest.CloudConfig{
@@ -349,8 +365,6 @@ func simulate(t *testing.T, seed uint64) {
 		}
 	}
 	crossed := w.crossings(l)
-	c := w.now().Counts()
-	s := w.now().Status()
 	t.Logf("%d jobs in %s of virtual time, seed %d", simJobs, took.Round(time.Second), seed)
 	t.Logf("%-44s %d", "machines made", len(l.Machines))
 	t.Logf("%-44s %d / %d", "jobs that got one / machines given", len(w.got), len(w.given))
@@ -361,8 +375,7 @@ func simulate(t *testing.T, seed uint64) {
 	t.Logf("%-44s %d", "volumes seen by two projects", crossed)
 	t.Logf("%-44s %d %v", "times the server was killed", w.crashes, w.points)
 	t.Logf("%-44s %v", "faults of the provider", w.faults)
-	t.Logf("%-44s %+v", "counts of the last server", c)
-	t.Logf("%-44s %+v", "status", s.Lines)
+	t.Logf("%-44s %v", "builds and their layers", w.layers)
 	require.LessOrEqual(t, l.Peak, simMachines)
 	require.LessOrEqual(t, l.PeakGB, simVolumes*simGB)
 	require.Zero(t, crossed)
