@@ -251,13 +251,16 @@ func (w *world) job(ctx context.Context, n int) {
 }
 
 func (w *world) await(ctx context.Context, task ci.TaskID, epoch int64, project ci.ProjectID, trust string, need ci.MachineNeed) (ci.Machine, error) {
-	for {
+	for end := time.Now().Add(12 * time.Hour); ; {
 		m, err := w.now().Claim(ctx, task, epoch, project, trust, need)
 		switch {
 		case ctx.Err() != nil:
 			return m, ctx.Err()
 		case err == nil && m.Ready, errors.Is(err, ci.ErrConflict):
 			return m, err
+		case time.Now().After(end):
+			w.t.Errorf("task %s has waited for 12 hours: %s %v", task, m.Reason, err)
+			return m, context.DeadlineExceeded
 		}
 		time.Sleep(2 * time.Second)
 	}
