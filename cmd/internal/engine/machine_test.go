@@ -59,10 +59,10 @@ func TestVMS07_RemoteDockerOfAJob(t *testing.T) {
 		Compiler: ci.CompilerFunc(func(ctx context.Context, project ci.Project, p ci.Pipeline) (ci.Plan, error) {
 			return config.Compile(ctx, []byte(source), config.Options{Values: engine.Values(project, p)})
 		}),
-		Start: local.Func(func(ctx context.Context, p scheduler.Placement) error {
+		Cluster: local.New(local.Func(func(ctx context.Context, p scheduler.Placement) error {
 			return agent.New(e.Door, e.Door, agent.Config{Dir: filepath.Join(dir, "work"), Machines: e.Door}).Run(ctx, p.Task.ID, p.Epoch)
-		}),
-	}, engine.Config{Cluster: local.Config{Dir: filepath.Join(dir, "agents")}, Machines: pool})
+		}), local.Config{Dir: filepath.Join(dir, "agents")}),
+	}, engine.Config{Machines: pool})
 	require.NoError(t, db.PutProject(t.Context(), ci.Project{ID: "p", Slug: "gh/acme/shop", Org: "acme", Repo: "shop", DefaultBranch: "main"}))
 	ctx, stop := context.WithCancel(context.Background())
 	ended := make(chan error, 2)
