@@ -60,7 +60,7 @@ var thirdParties = []struct{ path, rooms, reason string }{
 	{"go.yaml.in/yaml/v4", "ci/config", "YAML with places of nodes"},
 	{"gocloud.dev", "audit storage cmd", "one bucket interface over files, S3 and memory; secrets likewise"},
 	{"go.opentelemetry.io/otel", "metrics", "traces in the form that collectors take, in metrics/otel only"},
-	{"golang.org/x/crypto", "auth ci/secret storage vmservice", "argon2id of local passwords; reads and writes the private SSH keys of projects and machines in the forms of OpenSSH; argon2id of the passphrase of a keyset"},
+	{"golang.org/x/crypto", "auth ci/secret storage vmservice", "argon2id of local passwords; reads and writes the private SSH keys of projects and machines in the forms of OpenSSH; argon2id of the passphrase of a keyset; the SSH client of machines"},
 	{"golang.org/x/net", "proxy", "httpproxy, the code by which Go programs decide about a proxy"},
 	{"golang.org/x/oauth2", "auth", "the exchange of codes of a login at GitHub, with PKCE"},
 	{"golang.org/x/sync", "*", "errgroup: goroutines that somebody owns"},
