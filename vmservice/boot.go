@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/url"
+	"strings"
 	"time"
 
 	"github.com/rondo-ci/rondo/ci"
@@ -61,9 +63,13 @@ func (p *Pool) create(ctx context.Context, m *machine, r Record) time.Duration {
 		p.killLater(m, "the provider did not answer in time")
 		return 0
 	}
+	report := p.cfg.Boot.Report
+	if report != "" {
+		report = strings.TrimSuffix(report, "/") + "/v1/machines/" + url.PathEscape(r.Key) + "/host-key"
+	}
 	b := Boot{
 		Tags: map[string]string{TagInstall: p.cfg.Install, TagKey: r.Key}, User: p.cfg.Boot.User, AuthorizedKey: r.AuthorizedKey,
-		Report: p.cfg.Boot.Report, Token: s.Token, Zone: r.Zone, Life: p.cfg.Times.MaxAge + p.cfg.Times.Leak + time.Hour,
+		Report: report, Token: s.Token, Zone: r.Zone, Life: p.cfg.Times.MaxAge + p.cfg.Times.Leak + time.Hour,
 	}
 	calling, cancel := context.WithTimeout(ctx, callTime)
 	defer cancel()

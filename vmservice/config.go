@@ -86,8 +86,8 @@ type BootConfig struct {
 	// Images are those that the driver knows by name. A task that asks for
 	// another one gets the driver's default, as the guide has it.
 	Images []string
-	// Report is the address to which machines post their host keys, of drivers
-	// that do not learn them by themselves.
+	// Report is the address of [Handler] as machines reach it, where they post
+	// their host keys, of drivers that do not learn them by themselves.
 	Report string
 	// AtOnce is how many machines may boot at once for each model; 0 is 5, or
 	// a fifth of what there is if that is more.

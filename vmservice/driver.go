@@ -24,8 +24,8 @@ type Boot struct {
 	// User may log in by SSH with the private half of AuthorizedKey.
 	User          string
 	AuthorizedKey string
-	// Report is where the machine posts its host key, once, with Token; ""
-	// for drivers that learn it by themselves.
+	// Report is where the machine posts its host key, once, with Token in the
+	// header Rondo-Token; "" for drivers that learn it by themselves.
 	Report, Token string
 	// Life is after how long the machine ends by itself, whatever happens to
 	// its owner.

@@ -16,10 +16,10 @@ import (
 	"github.com/rondo-ci/rondo/vmservice"
 )
 
-// check collects findings.
+// check collects what is seen.
 type check struct {
 	*Driver
-	found []vmservice.Finding
+	found []vmservice.Advice
 }
 
 func (c *check) good(subject, format string, args ...any) {
@@ -27,7 +27,7 @@ func (c *check) good(subject, format string, args ...any) {
 }
 
 func (c *check) add(subject string, v vmservice.Verdict, setting, format string, args ...any) {
-	c.found = append(c.found, vmservice.Finding{Subject: subject, Verdict: v, Setting: setting, Text: fmt.Sprintf(format, args...)})
+	c.found = append(c.found, vmservice.Advice{Subject: subject, Verdict: v, Setting: setting, Text: fmt.Sprintf(format, args...)})
 }
 
 // fault adds what an error says.
@@ -48,7 +48,7 @@ func (c *check) fault(subject, setting string, err error) {
 // subnets, the group, the images and types of all classes, and each call that
 // the driver makes, which Amazon judges and does not do (DryRun). It asks about
 // twenty things one after the other.
-func (d *Driver) Check(ctx context.Context) ([]vmservice.Finding, error) {
+func (d *Driver) Check(ctx context.Context) ([]vmservice.Advice, error) {
 	c := &check{Driver: d}
 	if _, err := d.client.Options().Credentials.Retrieve(ctx); err != nil {
 		c.fault("credentials", "aws_authentication", explain("credentials", fmt.Errorf("get credentials: %w", err)))

@@ -84,9 +84,8 @@ func New(install string, cfg Config) (*Driver, error) {
 	}
 	d.client = ec2.New(ec2.Options{
 		Region: cfg.Region, Credentials: provider(cfg), HTTPClient: cfg.Net.HTTP, AppID: "rondo",
-		// Its own bucket slows down all calls of this driver when Amazon
-		// throttles one.
-		Retryer: retry.NewAdaptiveMode(),
+		// A few quick tries; the pool tries again for as long as it wants to.
+		Retryer: retry.NewStandard(func(o *retry.StandardOptions) { o.MaxAttempts = 3 }),
 	}, func(o *ec2.Options) {
 		if cfg.Net.Endpoint != "" {
 			o.BaseEndpoint = aws.String(cfg.Net.Endpoint)

@@ -1,9 +1,7 @@
 package ec2_test
 
 import (
-	"errors"
 	"fmt"
-	"maps"
 	"net/url"
 	"strings"
 	"testing"
@@ -490,6 +488,3 @@ func TestCheckOfConfig_EachFieldIsNamed(t *testing.T) {
 	err := ec2.Config{}.Check()
 	require.Len(t, strings.Split(err.Error(), "\n"), 4, "all that is wrong at once: %v", err)
 }
-
-var _ = maps.Clone[map[string]string]
-var _ = errors.Is

@@ -94,7 +94,7 @@ func userData(key string, b vmservice.Boot, ca string) (string, error) {
 func curlConfig(address, token string, ca bool) string {
 	lines := []string{
 		"url = " + quoted(address),
-		"header = " + quoted("Authorization: Bearer "+token),
+		"header = " + quoted("Rondo-Token: "+token),
 		`header = "Content-Type: text/plain"`,
 		`data-binary = "@/etc/ssh/ssh_host_ed25519_key.pub"`,
 		"fail", "silent", "show-error",

@@ -12,8 +12,8 @@ const (
 	VerdictBad  Verdict = "bad"  // machines will not boot, or not be ended
 )
 
-// A Finding is one line of a check.
-type Finding struct {
+// An Advice is one line of a check.
+type Advice struct {
 	Subject string  `json:"subject"` // what was looked at
 	Verdict Verdict `json:"verdict"`
 	Setting string  `json:"setting,omitempty"` // the setting to mend
@@ -23,7 +23,7 @@ type Finding struct {
 // A Checker is the optional power of a [Driver] to find out, before any job
 // needs it, whether the provider will do what the pool asks. Nothing is made.
 type Checker interface {
-	// Check returns what it finds, in the order of looking. An error says that
+	// Check returns what it sees, in the order of looking. An error says that
 	// there was no looking.
-	Check(ctx context.Context) ([]Finding, error)
+	Check(ctx context.Context) ([]Advice, error)
 }
