@@ -183,6 +183,8 @@ func (w *world) deliver(r ci.Report) {
 	conflict := false
 	if j := w.f.w.Job(id); j != nil {
 		conflict = w.m.jobs[j.Name].report(index, r.Epoch, r.Status)
+	} else {
+		conflict = r.Status == ci.Queued // of an attempt that was replaced
 	}
 	_, err := w.f.do(func(f *ci.Workflow, now time.Time) ([]ci.Event, error) { return f.Report(r, now) })
 	if conflict {

@@ -70,14 +70,16 @@ func (j *modelJob) settle() {
 // report applies a report and says whether it is refused.
 func (j *modelJob) report(index int, epoch int64, s ci.Status) (conflict bool) {
 	if final[j.status] {
-		return false
+		return s == "queued" // or it would run again
 	}
 	t := &j.tasks[index]
 	takenBack := t.status == "queued" && t.epoch > 0 && t.epoch == epoch
 	switch {
 	case epoch < t.epoch:
 		return true
-	case final[t.status], takenBack && s == "running":
+	case final[t.status]:
+		return s == "queued"
+	case takenBack && s == "running":
 	default:
 		t.status, t.epoch = s, epoch
 		j.settle()

@@ -82,8 +82,9 @@ func find(jobs []Job, is func(*Job) bool) *Job {
 
 // Report applies what became of a task. The same report twice, a late one
 // about a job that has ended or has been replaced, and one that only repeats
-// the status change nothing and are no error. A report of an older hand-out
-// than the newest known is [ErrConflict].
+// the status change nothing and are no error. [ErrConflict] are a report of an
+// older hand-out than the newest known, and one that what has ended waits again:
+// whoever sends it would run it again.
 func (w *Workflow) Report(r Report, now time.Time) ([]Event, error) {
 	id, index, ok := r.Task.Split()
 	if !ok {
@@ -92,12 +93,12 @@ func (w *Workflow) Report(r Report, now time.Time) ([]Event, error) {
 	j := w.Job(id)
 	if j == nil {
 		if w.Attempt(id) != nil {
-			return nil, nil
+			return nil, r.late()
 		}
 		return nil, fmt.Errorf("report of task %s: no such job in workflow %s: %w", r.Task, w.ID, ErrNotFound)
 	}
 	if j.Status.Ended() {
-		return nil, nil
+		return nil, r.late()
 	}
 	if index >= len(j.Tasks) {
 		return nil, fmt.Errorf("report of task %s: job %s has %d tasks: %w", r.Task, j.Name, len(j.Tasks), ErrInvalid)
@@ -106,8 +107,10 @@ func (w *Workflow) Report(r Report, now time.Time) ([]Event, error) {
 	switch {
 	case r.Epoch < t.Epoch:
 		return nil, fmt.Errorf("report of task %s: epoch %d is older than %d: %w", r.Task, r.Epoch, t.Epoch, ErrConflict)
-	case t.Status == r.Status && t.Epoch == r.Epoch, t.Status.Ended():
+	case t.Status == r.Status && t.Epoch == r.Epoch:
 		return nil, nil
+	case t.Status.Ended():
+		return nil, r.late()
 	case t.Status == Queued && r.Status == Running && t.Epoch > 0 && t.Epoch == r.Epoch:
 		return nil, nil // late: that hand-out has been taken back
 	case t.Status != r.Status:
@@ -123,6 +126,14 @@ func (w *Workflow) Report(r Report, now time.Time) ([]Event, error) {
 		events = append(events, e)
 	}
 	return append(events, w.advance(now)...), nil
+}
+
+// late is what comes of a report about what has ended.
+func (r Report) late() error {
+	if r.Status == Queued {
+		return fmt.Errorf("report of task %s: it has ended and does not wait again: %w", r.Task, ErrConflict)
+	}
+	return nil
 }
 
 // set writes the report into the state.

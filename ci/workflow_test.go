@@ -128,9 +128,10 @@ func TestP25_CancelIsFinal(t *testing.T) {
 	require.ErrorIs(t, f.cancelJob("a", bob), ci.ErrConflict)
 	require.ErrorIs(t, f.approve("hold", bob), ci.ErrConflict)
 	require.ErrorIs(t, f.retry(ci.Rerun{FromFailed: true}), ci.ErrConflict)
-	for _, s := range []ci.Status{ci.Running, ci.Success, ci.Failed, ci.Queued} { // the agent did not know yet
+	for _, s := range []ci.Status{ci.Running, ci.Success, ci.Failed} { // the agent did not know yet
 		require.NoError(t, f.report("a", 1, 1, s))
 	}
+	require.ErrorIs(t, f.report("a", 1, 1, ci.Queued), ci.ErrConflict, "it must not run again")
 	require.Equal(t, ci.Canceled, f.w.JobNamed("a").Status)
 	for _, task := range f.w.JobNamed("a").Tasks {
 		require.Equal(t, ci.Canceled, task.Status)

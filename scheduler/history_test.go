@@ -173,7 +173,7 @@ func histories(t *testing.T, n int) {
 			}
 		}
 	}
-	require.Positive(t, doubts, "no answer was lost")
+	require.True(t, n == 0 || doubts > 0, "no answer was lost")
 	t.Logf("%d seeds, %d calls, of which %d had no answer", len(seeds), calls, doubts)
 }
 

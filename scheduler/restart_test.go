@@ -319,3 +319,34 @@ func BenchmarkEventToSubmit(b *testing.B) {
 	cancel()
 	<-stopped
 }
+
+// A task that has ended, of a job that has not, does not run again because the
+// process was killed before it removed the ticket, and the next one is stopped
+// in order. (Found by TestFault_P4b_Histories.)
+func TestP6_EndedTaskIsNotInterrupted(t *testing.T) {
+	play(t, scheduler.Config{}, func(t *testing.T, s *stage) {
+		first := s.queue(ci.Task{Total: 2, Class: "small"})
+		l := s.claim(first, 1)
+		s.world.step(first, 1)
+		s.backlog.SetFault(func(op string, _ []ci.Ticket) error {
+			if op == "remove" {
+				return errors.New("the process is killed before this")
+			}
+			return nil
+		})
+		s.finish(l, ci.Success)
+		s.stop()
+		s.backlog.SetFault(nil)
+		_, left := s.backlog.Ticket(first)
+		require.True(t, left)
+
+		s.start()
+		synctest.Wait()
+		require.NoError(t, s.Interrupt(t.Context(), "an upgrade"))
+		s.restart()
+		s.after(time.Minute)
+		require.Zero(t, s.cluster.Submits(first, 2), "it has succeeded")
+		_, left = s.backlog.Ticket(first)
+		require.False(t, left)
+	}, node)
+}

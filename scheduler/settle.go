@@ -157,7 +157,11 @@ func (s *Scheduler) settled(e *entry, how ending, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	now := time.Now()
-	if err != nil {
+	if errors.Is(err, ci.ErrConflict) && how.status == ci.Queued {
+		// The process before has reported it, or somebody canceled it.
+		s.log.Info("task has ended and does not wait again", "task", e.id(), "epoch", e.ticket.Epoch)
+		e.result = err
+	} else if err != nil {
 		s.log.Error("workflow refuses the report of a task, it is dropped", "task", e.id(), "epoch", e.ticket.Epoch, "status", how.status, "err", err)
 		e.result = err
 	} else if !e.ticket.Canceled || how.finish {

@@ -120,6 +120,8 @@ func (w *world) report(ctx context.Context, r ci.Report) error {
 	switch {
 	case t == nil:
 		return ci.ErrNotFound
+	case t.status.Ended() && r.Status == ci.Queued:
+		return fmt.Errorf("it has ended: %w", ci.ErrConflict)
 	case t.status.Ended():
 		return nil
 	case r.Epoch < t.epoch:
