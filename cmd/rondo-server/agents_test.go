@@ -26,7 +26,7 @@ type bench struct {
 // newBench returns a site that has built its folder once, and is stopped. more
 // are further steps of its job, in which MARKS is the folder of notes.
 func newBench(t *testing.T, more string) *bench {
-	marks := t.TempDir()
+	marks := serverDir(t)
 	r := newRepo(t, fmt.Sprintf(`
 version: 2.1
 jobs:

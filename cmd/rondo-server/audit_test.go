@@ -20,7 +20,7 @@ import (
 // job did is on record in its order, and the log verifies.
 func TestP13_ActsAndEvents(t *testing.T) {
 	r := newRepo(t, hello)
-	s, data := team(t, fmt.Sprintf("folders: [%s]\naudit: {sinks: [{name: copy, folder: %q}]}\n", r.dir, t.TempDir()))
+	s, data := team(t, fmt.Sprintf("folders: [%s]\naudit: {sinks: [{name: copy, folder: %q}]}\n", r.dir, serverDir(t)))
 	s.waitEnd(ci.WorkflowEnded, "main")
 	var org struct{ Items []struct{ Slug string } }
 	_, body := s.call("GET", "/api/v2/rondo/projects", "")

@@ -100,7 +100,7 @@ func TestLDP13_UsersOfTheDirectory(t *testing.T) {
 	k := authtest.Start(t, directory, ldap.StartTLS)
 	require.NoError(t, directory.AddPerson(authtest.Person{Login: "root", Password: "root-there", Name: "Root"}))
 	require.NoError(t, directory.AddPerson(authtest.Person{Login: "ada", Password: "ada-secret", Name: "Ada", Mail: "ada@example.org"}))
-	dir := t.TempDir()
+	dir := serverDir(t)
 	ca, search := filepath.Join(dir, "ca.pem"), filepath.Join(dir, "search")
 	require.NoError(t, os.WriteFile(ca, k.Settings().Network.CA, 0o600))
 	require.NoError(t, os.WriteFile(search, []byte(authtest.SearchPassword), 0o600))

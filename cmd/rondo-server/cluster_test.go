@@ -44,7 +44,7 @@ func newTwins(t *testing.T, folders ...string) *twins {
 	}
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = c.Stop() })
-	w := &twins{t: t, cluster: c, dir: t.TempDir()}
+	w := &twins{t: t, cluster: c, dir: serverDir(t)}
 	w.dsn, err = c.Create(t.Context(), "rondo")
 	require.NoError(t, err)
 	for name, text := range map[string]string{"key": "the key of the cluster", "pass": "a passphrase", "dsn": w.dsn} {
@@ -173,7 +173,7 @@ func TestFault_DAT03_KillTheConductor(t *testing.T) {
 }
 
 func killConductors(t *testing.T, times int) {
-	marks := t.TempDir()
+	marks := serverDir(t)
 	w := newTwins(t, work(t, marks).dir)
 	w.project()
 	var accepted []string
@@ -266,7 +266,7 @@ func TestFault_P17_ServersOutliveTheDatabase(t *testing.T) {
 func TestP17_ServersOutliveTheDatabase(t *testing.T) { outliveDatabase(t, 1, time.Second) }
 
 func outliveDatabase(t *testing.T, times int, every time.Duration) {
-	marks := t.TempDir()
+	marks := serverDir(t)
 	w := newTwins(t, work(t, marks).dir)
 	w.project()
 	var accepted []string
@@ -300,7 +300,7 @@ func TestP2b_SecondServerOnOnePostgres(t *testing.T) {
 	dsn, err := c.Create(t.Context(), "rondo")
 	require.NoError(t, err)
 	t.Setenv("RONDO_TEST_DATABASE", dsn)
-	dir := t.TempDir()
+	dir := serverDir(t)
 	settings := func(data string) string {
 		file := filepath.Join(dir, data+".yml")
 		require.NoError(t, os.WriteFile(file, fmt.Appendf(nil,

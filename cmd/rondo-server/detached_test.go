@@ -15,7 +15,7 @@ jobs:
 `)
 	r.git("checkout", "-q", "--detach")
 	r.commit("on no branch", nil)
-	s := startServer(t, r.dir, t.TempDir())
+	s := startServer(t, r.dir, serverDir(t))
 	e := s.waitEnd(ci.WorkflowEnded, "workflow")
 	require.Equal(t, ci.Success, e.Status, s.errors())
 }

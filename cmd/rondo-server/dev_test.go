@@ -53,7 +53,7 @@ workflows:
 func TestDev_WholeProject(t *testing.T) {
 	r := newRepo(t, shop)
 	r.commit("deps", map[string]string{"deps": "a b c"})
-	s := startServer(t, r.dir, filepath.Join(t.TempDir(), "data"))
+	s := startServer(t, r.dir, filepath.Join(serverDir(t), "data"))
 	held := s.wait("hold", func(e ci.Event) bool { return e.Kind == ci.JobHeld })
 	code, body := s.call("POST", "/api/v2/workflow/"+string(held.Workflow)+"/approve/"+string(held.Job), "")
 	require.Equal(t, http.StatusAccepted, code, body)
@@ -98,9 +98,9 @@ jobs:
     steps: [{run: echo after}]
 workflows: {main: {jobs: [slow, {after: {requires: [slow]}}]}}
 `)
-	mark := filepath.Join(t.TempDir(), "mark")
+	mark := filepath.Join(serverDir(t), "mark")
 	r.commit("mark", map[string]string{".circleci/config.yml": strings.ReplaceAll(r.git("show", "HEAD:.circleci/config.yml"), "$MARK", mark)})
-	data := filepath.Join(t.TempDir(), "data")
+	data := filepath.Join(serverDir(t), "data")
 	s := startServer(t, r.dir, data)
 	s.wait("start", func(e ci.Event) bool { return e.Kind == ci.StepStarted && e.Step.Kind == ci.StepRun })
 	require.Equal(t, 0, s.stop(), s.errors())
@@ -123,17 +123,17 @@ workflows: {main: {jobs: [slow, {after: {requires: [slow]}}]}}
 
 func TestDev_ClearErrors(t *testing.T) {
 	good := newRepo(t, "version: 2.1\njobs: {a: {docker: [{image: x}], steps: [run: 'true']}}\nworkflows: {w: {jobs: [a]}}\n")
-	data := filepath.Join(t.TempDir(), "data")
+	data := filepath.Join(serverDir(t), "data")
 	s := startServer(t, good.dir, data)
 	for name, c := range map[string]struct {
 		args []string
 		want string
 	}{
 		"same data folder": {[]string{"--repo", good.dir, "--data", data, "--listen", "127.0.0.1:0"}, "in use by another Rondo server"},
-		"port in use":      {[]string{"--repo", good.dir, "--data", t.TempDir(), "--listen", strings.TrimPrefix(s.URL, "http://")}, "another program uses that port"},
-		"no repository":    {[]string{"--repo", t.TempDir(), "--data", t.TempDir()}, "not a git repository"},
+		"port in use":      {[]string{"--repo", good.dir, "--data", serverDir(t), "--listen", strings.TrimPrefix(s.URL, "http://")}, "another program uses that port"},
+		"no repository":    {[]string{"--repo", serverDir(t), "--data", serverDir(t)}, "not a git repository"},
 		"no such folder":   {[]string{"--repo", "/does/not/exist"}, "/does/not/exist"},
-		"odd address":      {[]string{"--repo", good.dir, "--data", t.TempDir(), "--listen", "nonsense"}, "nonsense"},
+		"odd address":      {[]string{"--repo", good.dir, "--data", serverDir(t), "--listen", "nonsense"}, "nonsense"},
 		"no orbs":          {[]string{"--repo", good.dir, "--orbs", "/does/not/exist"}, "--orbs /does/not/exist: no such folder"},
 		"odd flag":         {[]string{"--nonsense"}, "--nonsense"},
 		"an argument":      {[]string{"repo"}, "--repo"},
@@ -148,7 +148,7 @@ func TestDev_ClearErrors(t *testing.T) {
 
 func TestDev_ConfigErrorIsAPipelineThatSaysWhy(t *testing.T) {
 	r := newRepo(t, "version: 2.1\njobs:\n  build:\n    docker: [{image: x}]\n    stepz: []\nworkflows: {w: {jobs: [build]}}\n")
-	s := startServer(t, r.dir, filepath.Join(t.TempDir(), "data"))
+	s := startServer(t, r.dir, filepath.Join(serverDir(t), "data"))
 	e := s.wait("error", func(e ci.Event) bool { return e.Kind == ci.PipelineErrored })
 	require.Contains(t, e.Reason, ".circleci/config.yml:")
 	code, body := s.call("GET", "/pipelines/"+string(e.Pipeline), "")
@@ -182,7 +182,7 @@ parameters: {n: {type: integer, default: 1}}
 jobs: {a: {docker: [{image: x}], steps: [run: echo << pipeline.parameters.n >>]}}
 workflows: {main: {jobs: [a]}}
 `)
-	s := startServer(t, r.dir, filepath.Join(t.TempDir(), "data"))
+	s := startServer(t, r.dir, filepath.Join(serverDir(t), "data"))
 	s.waitEnd(ci.WorkflowEnded, "main")
 	var page struct{ Items []struct{ Slug string } }
 	_, body := s.call("GET", "/api/v2/rondo/projects", "")
@@ -202,7 +202,7 @@ func TestDev_WebhooksToThisMachine(t *testing.T) {
 	r := newRepo(t, hello)
 	in := newInbox(t, "s")
 	for listen, status := range map[string]int{"127.0.0.1:0": http.StatusCreated, "0.0.0.0:0": http.StatusBadRequest} {
-		s := start(t, program(t, "dev", "--json", "--repo", r.dir, "--data", t.TempDir(), "--listen", listen))
+		s := start(t, program(t, "dev", "--json", "--repo", r.dir, "--data", serverDir(t), "--listen", listen))
 		_, project, _ := s.only()
 		s.ask(status, "POST", "/webhook", `{"name":"w","url":"`+in.URL+`","events":["workflow-completed"],"verify-tls":true,`+
 			`"signing-secret":"s","scope":{"id":"`+project+`","type":"project"}}`)

@@ -22,7 +22,7 @@ func TestP16a_FullDisk(t *testing.T) { short(t); fullDisk(t, 1) }
 func TestFault_P16a_FullDisk(t *testing.T) { faulty(t); fullDisk(t, 5) }
 
 func fullDisk(t *testing.T, times int) {
-	disk := filepath.Join(t.TempDir(), "disk")
+	disk := filepath.Join(serverDir(t), "disk")
 	require.NoError(t, os.Mkdir(disk, 0o700))
 	if err := syscall.Mount("tmpfs", disk, "tmpfs", 0, "size=64m,mode=700"); err != nil {
 		t.Skip("needs to mount a disk:", err)

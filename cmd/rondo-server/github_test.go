@@ -33,7 +33,7 @@ version: 2.1
 jobs: {hi: {machine: true, steps: [{run: 'echo "<$DEPLOY>"'}]}}
 workflows: {main: {jobs: [{hi: {context: [deploy]}}]}}
 `})
-	dir, address := t.TempDir(), freePort(t)
+	dir, address := serverDir(t), freePort(t)
 	secret := filepath.Join(dir, "webhook")
 	require.NoError(t, os.WriteFile(secret, []byte(strings.Repeat("s", 40)), 0o600))
 	file := filepath.Join(dir, "rondo.yml")

@@ -54,7 +54,7 @@ type repo struct {
 }
 
 func newRepo(t *testing.T, config string) repo {
-	r := repo{t, t.TempDir()}
+	r := repo{t, serverDir(t)}
 	r.git("init", "-q", "-b", "main")
 	r.git("config", "user.name", "Test")
 	r.git("config", "user.email", "test@localhost")
@@ -109,7 +109,7 @@ func start(t *testing.T, cmd *exec.Cmd) *server {
 	s := &server{t: t, cmd: cmd, more: make(chan struct{}), ended: make(chan struct{})}
 	out, err := s.cmd.StdoutPipe()
 	require.NoError(t, err)
-	s.stderr, err = os.CreateTemp(t.TempDir(), "stderr")
+	s.stderr, err = os.CreateTemp(serverDir(t), "stderr")
 	require.NoError(t, err)
 	s.cmd.Stderr = s.stderr
 	require.NoError(t, s.cmd.Start())
@@ -316,4 +316,16 @@ func (s *server) log(job string, node, step int) string {
 	code, body := s.call("GET", fmt.Sprintf("/api/v2/rondo/log?task=%s.%d&step=%d", job, node, step), "")
 	require.Equal(s.t, http.StatusOK, code, body)
 	return body
+}
+
+// serverDir is a temporary folder for what servers keep. Agents of a server that
+// was killed may still write there for a moment when the test has ended.
+func serverDir(t testing.TB) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("", strings.ReplaceAll(t.Name(), "/", "-"))
+	require.NoError(t, err)
+	t.Cleanup(func() {
+		require.Eventually(t, func() bool { return os.RemoveAll(dir) == nil }, 20*time.Second, 10*time.Millisecond, dir)
+	})
+	return dir
 }

@@ -29,7 +29,7 @@ func TestP14_KillLoop(t *testing.T) {
 	if testing.Short() {
 		kills = 5
 	}
-	marks := t.TempDir()
+	marks := serverDir(t)
 	r := newRepo(t, fmt.Sprintf(`
 version: 2.1
 jobs:
@@ -46,7 +46,7 @@ jobs:
             echo "$CIRCLE_WORKFLOW_JOB_ID.$CIRCLE_NODE_INDEX" >> %[1]s/ended
 workflows: {main: {jobs: [work]}}
 `, marks))
-	data := filepath.Join(t.TempDir(), "data")
+	data := filepath.Join(serverDir(t), "data")
 	s := startServer(t, r.dir, data)
 	commits := 0
 	want := map[string]int{r.git("rev-parse", "HEAD"): 1}

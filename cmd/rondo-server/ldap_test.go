@@ -19,7 +19,7 @@ func TestLDP09_LdapTest(t *testing.T) {
 	k := authtest.Start(t, server, ldap.StartTLS)
 	require.NoError(t, server.AddPerson(authtest.Person{Login: "ada", Password: "ada-secret", Name: "Ada"}))
 	require.NoError(t, server.AddGroup("ops", "ada"))
-	dir := t.TempDir()
+	dir := serverDir(t)
 	ca, file := filepath.Join(dir, "ca.pem"), filepath.Join(dir, "rondo.yml")
 	require.NoError(t, os.WriteFile(ca, k.Settings().Network.CA, 0o600))
 	t.Setenv("RONDO_TEST_SEARCH", authtest.SearchPassword)

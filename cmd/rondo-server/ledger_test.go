@@ -24,7 +24,7 @@ type ledger struct {
 }
 
 func newLedger(t *testing.T) *ledger {
-	l := &ledger{t: t, path: filepath.Join(t.TempDir(), "ledger")}
+	l := &ledger{t: t, path: filepath.Join(serverDir(t), "ledger")}
 	var err error
 	l.f, err = os.OpenFile(l.path, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	require.NoError(t, err)

@@ -24,7 +24,7 @@ import (
 // A server with a certificate of its own, plain HTTP that sends to it, and jobs
 // that trust what the installation does and know its proxy.
 func TestCRT07_ServeWithTLS(t *testing.T) {
-	dir := t.TempDir()
+	dir := serverDir(t)
 	folder, ca := filepath.Join(dir, "authorities"), filepath.Join(dir, "ca")
 	require.NoError(t, os.Mkdir(folder, 0o755))
 	require.NoError(t, certificate.Provisional(filepath.Join(folder, "acme.crt"), ca+".key", "authority.test")) // any authority will do

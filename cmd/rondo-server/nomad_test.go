@@ -42,7 +42,7 @@ func freeAddress(t *testing.T) string {
 func fakeNomad(t *testing.T) (*nomadtest.Server, string) {
 	program, err := agentProgram()
 	require.NoError(t, err)
-	dir := t.TempDir()
+	dir := serverDir(t)
 	var agents sync.WaitGroup
 	s := nomadtest.New(func(ctx context.Context, start nomadtest.Start) error {
 		agents.Add(1)
@@ -159,7 +159,7 @@ workflows: {main: {jobs: [hi, {after: {requires: [hi]}}]}}
 // their results (ARC-08).
 func TestARC08_AgentsOnNomadOutliveTheServer(t *testing.T) {
 	fake, address := fakeNomad(t)
-	door, marks := freeAddress(t), t.TempDir()
+	door, marks := freeAddress(t), serverDir(t)
 	r := newRepo(t, fmt.Sprintf(`
 version: 2.1
 jobs:
@@ -191,7 +191,7 @@ workflows: {main: {jobs: [long]}}
 // with its file of settings.
 func teamAt(t *testing.T, door, more string) (*server, string) {
 	t.Helper()
-	dir := t.TempDir()
+	dir := serverDir(t)
 	file := filepath.Join(dir, "rondo.yml")
 	text := fmt.Sprintf("url: http://ci.example.com\nlisten: 127.0.0.1:0\nagents: %s\ndata: %s\n%s", door, filepath.Join(dir, "data"), more)
 	require.NoError(t, os.WriteFile(file, []byte(text), 0o600))

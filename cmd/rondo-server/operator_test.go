@@ -22,9 +22,9 @@ workflows: {main: {jobs: [hold]}}
 // drain ends; each task runs once. What the pages say the API says, and who did
 // it is on record.
 func TestSCH15_DrainOfARealNode(t *testing.T) {
-	gate := filepath.Join(t.TempDir(), "gate")
+	gate := filepath.Join(serverDir(t), "gate")
 	r := newRepo(t, strings.ReplaceAll(held, "GATE", gate))
-	s := start(t, program(t, "dev", "--json", "--listen", "127.0.0.1:0", "--repo", r.dir, "--data", filepath.Join(t.TempDir(), "data")))
+	s := start(t, program(t, "dev", "--json", "--listen", "127.0.0.1:0", "--repo", r.dir, "--data", filepath.Join(serverDir(t), "data")))
 	get := func(path string, into any) {
 		t.Helper()
 		code, text := s.call("GET", "/api/v2/rondo"+path, "")

@@ -55,7 +55,7 @@ func TestP13_PeopleAndEvents(t *testing.T) {
 	for i := range 5 {
 		require.NoError(t, directory.AddPerson(authtest.Person{Login: fmt.Sprint("u", i), Name: fmt.Sprint("U", i), Password: "secret-there"}))
 	}
-	dir := t.TempDir()
+	dir := serverDir(t)
 	ca, search := filepath.Join(dir, "ca.pem"), filepath.Join(dir, "search")
 	require.NoError(t, os.WriteFile(ca, k.Settings().Network.CA, 0o600))
 	require.NoError(t, os.WriteFile(search, []byte(authtest.SearchPassword), 0o600))

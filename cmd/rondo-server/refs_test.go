@@ -9,7 +9,7 @@ import (
 )
 
 func TestRefs(t *testing.T) {
-	r, err := loadRefs(filepath.Join(t.TempDir(), "refs.json"), map[string]string{
+	r, err := loadRefs(filepath.Join(serverDir(t), "refs.json"), map[string]string{
 		"refs/heads/main": "c2", "refs/heads/old": "c1", "refs/tags/v1": "c2",
 	}, "c2")
 	require.NoError(t, err)

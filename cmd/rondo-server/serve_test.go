@@ -23,7 +23,7 @@ workflows: {main: {jobs: [hi]}}
 // team writes settings and returns the started server and its data folder.
 func team(t *testing.T, more string) (*server, string) {
 	t.Helper()
-	dir := t.TempDir()
+	dir := serverDir(t)
 	data, file := filepath.Join(dir, "data"), filepath.Join(dir, "rondo.yml")
 	text := fmt.Sprintf("url: http://ci.example.com\nlisten: 127.0.0.1:0\nagents: 127.0.0.1:0\ndata: %s\n%s", data, more)
 	require.NoError(t, os.WriteFile(file, []byte(text), 0o600))
@@ -68,7 +68,7 @@ func TestServe_ClearErrors(t *testing.T) {
 		"no such re": {"url: http://x\nlisten: 127.0.0.1:0\nagents: 127.0.0.1:0\ndata: DATA\nfolders: [/no/such]\n", "/no/such"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			dir := t.TempDir()
+			dir := serverDir(t)
 			file := filepath.Join(dir, "rondo.yml")
 			if tt.text != "" {
 				require.NoError(t, os.WriteFile(file, []byte(strings.ReplaceAll(tt.text, "DATA", dir+"/data")), 0o600))
@@ -79,7 +79,7 @@ func TestServe_ClearErrors(t *testing.T) {
 			require.Contains(t, string(out), "rondo-server: ")
 		})
 	}
-	dir := t.TempDir()
+	dir := serverDir(t)
 	file := filepath.Join(dir, "rondo.yml")
 	require.NoError(t, os.WriteFile(file, []byte("url: http://x\ndata: d\n"), 0o600))
 	out, err := program(t, "serve", "--check", "-c", file).CombinedOutput()
@@ -95,7 +95,7 @@ version: 2.1
 jobs: {hi: {machine: true, steps: [{run: 'echo "<$TOKEN>"; echo "$TOKEN" | rev'}]}}
 workflows: {main: {jobs: [{hi: {context: [deploy]}}]}}
 `)
-	dir := t.TempDir()
+	dir := serverDir(t)
 	first, second := filepath.Join(dir, "one"), filepath.Join(dir, "two")
 	require.NoError(t, os.WriteFile(first, []byte("the first passphrase\n"), 0o600))
 	require.NoError(t, os.WriteFile(second, []byte("the second passphrase\n"), 0o600))

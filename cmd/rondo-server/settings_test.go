@@ -55,7 +55,7 @@ func TestSettings_Mistakes(t *testing.T) {
 }
 
 func TestSecretRef(t *testing.T) {
-	file := filepath.Join(t.TempDir(), "s")
+	file := filepath.Join(serverDir(t), "s")
 	require.NoError(t, os.WriteFile(file, []byte("x y\r\n"), 0o600))
 	v, err := secretRef("file:" + file).read()
 	require.NoError(t, err)
@@ -73,7 +73,7 @@ func TestSecretRef(t *testing.T) {
 // The passphrase of the keyset is in a file that nobody else may read, and not
 // beside what it opens.
 func TestA063_PassphraseFile(t *testing.T) {
-	data, etc := t.TempDir(), t.TempDir()
+	data, etc := serverDir(t), serverDir(t)
 	open := func(file string) error {
 		require.NoError(t, os.WriteFile(file, []byte("correct horse battery\n"), 0o600))
 		root, given := secretsSettings{Passphrase: secretRef("file:" + file)}.root()

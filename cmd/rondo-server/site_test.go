@@ -83,7 +83,7 @@ type site struct {
 
 // newSite returns a site that is not started yet, with the folder to build.
 func newSite(t *testing.T, folder string) *site {
-	dir := t.TempDir()
+	dir := serverDir(t)
 	return &site{
 		t: t, dir: dir, data: filepath.Join(dir, "data"), listen: freePort(t), agents: freePort(t), detour: "1",
 		more: "folders: [" + folder + "]\n",

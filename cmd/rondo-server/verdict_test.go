@@ -50,10 +50,10 @@ func TestVerdicts(t *testing.T) {
 		require.NoError(t, err)
 		verdicts[filepath.Base(f)] = string(archive.Files[0].Data)
 	}
-	orbs := t.TempDir()
+	orbs := serverDir(t)
 	require.NoError(t, os.WriteFile(filepath.Join(orbs, "acme__o@1.2.3.yml"), []byte(verdictOrb), 0o644))
 	r := newRepo(t, verdicts["good"])
-	s := startServer(t, r.dir, filepath.Join(t.TempDir(), "data"), "--orbs", orbs)
+	s := startServer(t, r.dir, filepath.Join(serverDir(t), "data"), "--orbs", orbs)
 
 	names := map[string]string{} // branch -> configuration
 	var stream bytes.Buffer
@@ -68,7 +68,7 @@ func TestVerdicts(t *testing.T) {
 	out, err := fast.CombinedOutput()
 	require.NoError(t, err, "%s", out)
 
-	tool := filepath.Join(t.TempDir(), "rondo")
+	tool := filepath.Join(serverDir(t), "rondo")
 	out, err = exec.Command("go", "build", "-o", tool, "../rondo").CombinedOutput()
 	require.NoError(t, err, "%s", out)
 	codes := map[string]bool{}
@@ -117,7 +117,7 @@ type verdict struct {
 // validate runs the program on a configuration.
 func validate(t *testing.T, tool, source string, args ...string) verdict {
 	t.Helper()
-	dir := t.TempDir()
+	dir := serverDir(t)
 	require.NoError(t, os.Mkdir(filepath.Join(dir, ".circleci"), 0o755))
 	require.NoError(t, os.WriteFile(filepath.Join(dir, ".circleci", "config.yml"), []byte(source), 0o644))
 	cmd := exec.Command(tool, append([]string{"config", "validate", "--json"}, args...)...)
