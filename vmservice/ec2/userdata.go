@@ -4,9 +4,9 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
-	"encoding/json"
 	"fmt"
 	"math"
+	"strconv"
 	"strings"
 	"text/template"
 	"time"
@@ -18,8 +18,8 @@ import (
 // maxUserData is Amazon's limit before base64.
 const maxUserData = 16 << 10
 
-// firstBoot is read by cloud-init. All values are JSON strings, which YAML
-// takes as they are; none is part of a shell's text but as a file.
+// firstBoot is read by cloud-init. All values are quoted strings; none is
+// part of a shell's text, the report is a file of options of curl.
 //
 // The timer ends the machine when nobody else does: shutting down is ending,
 // see InstanceInitiatedShutdownBehavior. It is set before there is a network.
@@ -93,8 +93,8 @@ func userData(key string, b vmservice.Boot, ca string) (string, error) {
 // where every process sees it.
 func curlConfig(address, token string, ca bool) string {
 	lines := []string{
-		"url = " + quoted(address),
-		"header = " + quoted("Rondo-Token: "+token),
+		"url = " + curlQuoted(address),
+		"header = " + curlQuoted("Rondo-Token: "+token),
 		`header = "Content-Type: text/plain"`,
 		`data-binary = "@/etc/ssh/ssh_host_ed25519_key.pub"`,
 		"fail", "silent", "show-error",
@@ -116,13 +116,11 @@ func digest(parts ...string) string {
 	return hex.EncodeToString(sum[:])
 }
 
-// quoted returns the text as JSON, which YAML and curl read alike.
-func quoted(text string) string {
-	var b bytes.Buffer
-	e := json.NewEncoder(&b)
-	e.SetEscapeHTML(false)
-	if err := e.Encode(text); err != nil {
-		return `""`
-	}
-	return strings.TrimSpace(b.String())
+// quoted returns the text as YAML: what Go writes for ASCII is that.
+func quoted(text string) string { return strconv.QuoteToASCII(text) }
+
+// curlQuoted returns the text as a value in a file of options of curl, which
+// knows two escapes that matter.
+func curlQuoted(text string) string {
+	return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`, "\n", `\n`, "\r", `\r`).Replace(text) + `"`
 }
