@@ -19,7 +19,7 @@ import (
 
 // machinesHelp is what the help of serve says of machinesSettings.
 const machinesHelp = `  machines:                          # for setup_remote_docker and the machine executor
-    provider: none                   # or one of those of rondo-server serve --check
+    provider: none                   # or ec2, see rondo-server machines preflight --help
     listen: 127.0.0.1:3001           # /status and /load, as the guide has them
     prealloc_remote_docker: 2        # machines that are kept ready; 0 makes them on demand
     prealloc_machine: 3
@@ -48,12 +48,16 @@ type machinesSettings struct {
 	DLC          dlcSettings               `yaml:"dlc"`
 	LeakHours    float64                   `yaml:"leak_hours"` // 0 is 6
 	DryReaper    bool                      `yaml:"dry_reaper"` // only tell what leaked
+
+	ec2Settings `yaml:",inline"`
 }
 
 type classSettings struct {
-	Name  string  `yaml:"name"`
-	VCPUs int     `yaml:"vcpus"`
-	Price float64 `yaml:"price"` // an hour
+	Name  string   `yaml:"name"`
+	VCPUs int      `yaml:"vcpus"`
+	Price float64  `yaml:"price"`         // an hour
+	Types []string `yaml:"types"`         // of EC2, tried in order; none is aws_instance_type
+	Image string   `yaml:"custom_vm_ami"` // of EC2; "" is the common one
 }
 
 type budgetSettings struct {
@@ -78,11 +82,12 @@ func (s machinesSettings) on() bool { return s.Provider != "" && s.Provider != n
 const noMachines = "none"
 
 // machineProviders are what machineDriver knows.
-var machineProviders = []string{noMachines}
+var machineProviders = []string{noMachines, onEC2}
 
 // machineDriver returns what makes machines, and what acts inside of them.
 func machineDriver(_ context.Context, in *installation, s machinesSettings) (vmservice.Driver, vmservice.Guest, error) {
-	switch s.Provider {
+	if s.Provider == onEC2 {
+		return nil, nil, errEC2Guest
 	}
 	return nil, nil, fmt.Errorf("machines.provider: there is no driver %s for %s", s.Provider, in.url)
 }
@@ -116,6 +121,7 @@ func (s machinesSettings) check() error {
 		}
 		names[c.Name] = true
 	}
+	wrong = append(wrong, s.checkEC2())
 	for name, b := range s.Budgets {
 		kind, known := budgetKinds[name]
 		if !known {
@@ -163,7 +169,7 @@ func (s machinesSettings) config() vmservice.Config {
 		},
 	}
 	for _, k := range s.Classes {
-		c.Classes = append(c.Classes, vmservice.Class(k))
+		c.Classes = append(c.Classes, vmservice.Class{Name: k.Name, VCPUs: k.VCPUs, Price: k.Price})
 	}
 	for name, b := range s.Budgets {
 		c.Budgets[budgetKinds[name]] = vmservice.Budget(b)

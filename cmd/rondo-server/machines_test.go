@@ -37,7 +37,7 @@ machines:
 	require.Equal(t, vmservice.LayerConfig{GB: 50, Unused: 36 * time.Hour, PerProject: 7}, c.Layers)
 	require.Equal(t, 7*time.Hour, c.Times.Leak)
 	for text, want := range map[string]string{
-		"{provider: azure}":                                    `machines.provider: "azure" is none of none`,
+		"{provider: azure}":                                    `machines.provider: "azure" is none of none, ec2`,
 		"{listen: x}":                                          "machines.listen",
 		"{prealloc_machine: -1}":                               "machines.prealloc_machine: -1",
 		"{classes: [{vcpus: 1}]}":                              "number 1 has no name",
