@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -149,7 +150,13 @@ All of the following may be left out:
 			if err != nil {
 				return usageError{err}
 			}
-			d, err := s.Machines.ec2Driver("preflight")
+			// With the tag of the installation it finds machines of ours to ask
+			// about; a server that has never run has none.
+			install := "preflight"
+			if text, err := os.ReadFile(filepath.Join(s.Data, "installation")); err == nil && len(bytes.TrimSpace(text)) > 0 {
+				install = string(bytes.TrimSpace(text))
+			}
+			d, err := s.Machines.ec2Driver(install)
 			if err != nil {
 				return usageError{err}
 			}
