@@ -302,8 +302,8 @@ func tagMap(tags []types.Tag) map[string]string {
 }
 
 // Destroy terminates the machine, if it has the tags of the installation. One
-// at a time, for one wrong ID would fail all of a batch. What was made a moment
-// ago and isn't known to Amazon yet is a transient fault.
+// at a time, for one wrong ID would fail all of a batch. One that was made a
+// moment ago, and that Amazon does not know yet, is waited for.
 func (d *Driver) Destroy(ctx context.Context, id string) error {
 	op := "destroy machine " + id
 	if id == "" {
@@ -312,11 +312,20 @@ func (d *Driver) Destroy(ctx context.Context, id string) error {
 	if err := d.ours(ctx, op, id); err != nil {
 		return err
 	}
-	_, err := d.client.TerminateInstances(ctx, &ec2.TerminateInstancesInput{InstanceIds: []string{id}})
-	if err == nil {
+	for pause := 100 * time.Millisecond; ; pause = min(2*pause, 5*time.Second) {
+		_, err := d.client.TerminateInstances(ctx, &ec2.TerminateInstancesInput{InstanceIds: []string{id}})
+		if is(err, "InvalidInstanceID.NotFound") && lately(d, d.fresh, id) {
+			if err := wait(ctx, pause); err != nil {
+				return fmt.Errorf("%s: Amazon does not know it yet: %w", op, err)
+			}
+			continue
+		}
+		if err != nil && !is(err, "InvalidInstanceID*") {
+			return explain(op, err)
+		}
 		forget(d, d.fresh, id)
+		return nil
 	}
-	return d.goneWell(op, id, err)
 }
 
 // ours returns an error if the machine is another installation's: the driver
@@ -329,8 +338,11 @@ func (d *Driver) ours(ctx context.Context, op, id string) error {
 		return nil
 	}
 	out, err := d.client.DescribeInstances(ctx, &ec2.DescribeInstancesInput{InstanceIds: []string{id}})
-	if err != nil {
-		return d.goneWell(op, id, err)
+	if err != nil && !is(err, "InvalidInstanceID*") {
+		return explain(op, err)
+	}
+	if err != nil { // it is gone
+		return nil
 	}
 	for _, r := range out.Reservations {
 		for _, i := range r.Instances {
@@ -340,20 +352,6 @@ func (d *Driver) ours(ctx context.Context, op, id string) error {
 		}
 	}
 	return nil
-}
-
-// goneWell is the verdict of an attempt to end a machine.
-func (d *Driver) goneWell(op, id string, err error) error {
-	switch {
-	case err == nil:
-		return nil
-	case is(err, "InvalidInstanceID.NotFound") && lately(d, d.fresh, id):
-		return &vmservice.Fault{Class: vmservice.FaultTransient, Code: "InvalidInstanceID.NotFound", After: 5 * time.Second,
-			Err: fmt.Errorf("%s: it was made a moment ago and Amazon does not know it yet: again in a while", op)}
-	case is(err, "InvalidInstanceID*"):
-		return nil
-	}
-	return explain(op, err)
 }
 
 // codeOf returns the code of a fault.

@@ -25,6 +25,7 @@ type Instance struct {
 type instance struct {
 	Instance
 	token, sum string
+	made       time.Time // Created is in whole seconds, as at Amazon
 	running    time.Time
 	ended      time.Time // when its end was asked for; zero is not
 	gone       time.Time // zero is not yet
@@ -144,7 +145,7 @@ func (c *Cloud) runInstances(form url.Values, now time.Time) (any, *fault) {
 			Address: fmt.Sprintf("10.0.%d.%d", n/250%250, n%250+1), Spot: form.Get("InstanceMarketOptions.MarketType") == "spot",
 			Tags: tagsFor(form, "instance"), UserData: string(data), Created: now.UTC().Truncate(time.Second), Request: form,
 		},
-		token: token, sum: sum(form), running: now.Add(c.cfg.Boot), devices: map[string]string{"/dev/sda1": fmt.Sprintf("vol-%017x", c.id())},
+		token: token, sum: sum(form), made: now, running: now.Add(c.cfg.Boot), devices: map[string]string{"/dev/sda1": fmt.Sprintf("vol-%017x", c.id())},
 	}
 	c.instances = append(c.instances, i)
 	return c.reservation(i, now), nil
@@ -191,7 +192,7 @@ func (c *Cloud) find(id string, now time.Time) (*instance, *fault) {
 
 // hidden reports whether it can't be seen: not yet, or no longer.
 func (i *instance) hidden(now time.Time, lag time.Duration) bool {
-	return now.Before(i.Created.Add(lag)) || !i.gone.IsZero() && now.After(i.gone.Add(time.Hour))
+	return now.Before(i.made.Add(lag)) || !i.gone.IsZero() && now.After(i.gone.Add(time.Hour))
 }
 
 func (c *Cloud) describeInstances(form url.Values, now time.Time) (any, *fault) {
