@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"time"
 
@@ -12,7 +13,8 @@ import (
 )
 
 // An Input is asked for figures at every interval. An error says that the
-// figures of this time are missing; what came with it is still used.
+// figures of this time are missing; what came with it is still used. A hub never
+// asks an input twice at once.
 type Input interface {
 	Gather(ctx context.Context) ([]Sample, error)
 }
@@ -73,8 +75,10 @@ type Config struct {
 // A Hub asks inputs at intervals and gives all sinks what they say. All methods
 // are safe for concurrent use.
 type Hub struct {
-	cfg    Config
-	log    *slog.Logger
+	cfg Config
+	log *slog.Logger
+
+	asking sync.Mutex // inputs are asked one time after another
 	inputs []Named[Input]
 	state  map[string]bool // inputs that fail
 
@@ -101,7 +105,9 @@ func NewHub(inputs []Named[Input], cfg Config) *Hub {
 	if cfg.Final <= 0 {
 		cfg.Final = 5 * time.Second
 	}
-	return &Hub{cfg: cfg, log: cfg.Log, inputs: inputs, state: map[string]bool{}, reset: make(chan struct{}), own: NewRegistry(nil)}
+	own := NewRegistry(nil)
+	inputs = append(slices.Clone(inputs), Named[Input]{"metrics", own})
+	return &Hub{cfg: cfg, log: cfg.Log, inputs: inputs, state: map[string]bool{}, reset: make(chan struct{}), own: own}
 }
 
 // Use replaces the sinks, while the hub runs or before. A sink whose name was in
@@ -166,12 +172,14 @@ func (h *Hub) Run(ctx context.Context) error {
 }
 
 // Gather asks all inputs once and hands on what they say. Run calls it at every
-// interval.
+// interval; others may call it meanwhile, and wait for each other.
 func (h *Hub) Gather(ctx context.Context) {
+	h.asking.Lock()
+	defer h.asking.Unlock()
 	var mu sync.Mutex
 	var samples []Sample
 	g, ctx := errgroup.WithContext(ctx)
-	for _, in := range append(h.inputs, Named[Input]{"metrics", h.own}) {
+	for _, in := range h.inputs {
 		g.Go(func() error {
 			limit := h.cfg.Timeout
 			if limit <= 0 {

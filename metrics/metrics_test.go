@@ -219,6 +219,33 @@ func TestMET_PoisonedBatch(t *testing.T) {
 }
 
 // New settings while samples wait lose none, and need no restart.
+// A page that is asked gathers while the hub does.
+func TestMET08_GatherFromTwoSides(t *testing.T) {
+	var asked sync.Mutex
+	n := 0
+	failing := metrics.InputFunc(func(context.Context) ([]metrics.Sample, error) {
+		if !asked.TryLock() {
+			t.Error("asked twice at once")
+			return nil, nil
+		}
+		defer asked.Unlock()
+		time.Sleep(time.Millisecond)
+		n++
+		return nil, errors.New("no figures")
+	})
+	h := metrics.NewHub([]metrics.Named[metrics.Input]{{Name: "one", T: failing}}, metrics.Config{})
+	var all sync.WaitGroup
+	for range 4 {
+		all.Go(func() {
+			for range 10 {
+				h.Gather(t.Context())
+			}
+		})
+	}
+	all.Wait()
+	require.Equal(t, 40, n)
+}
+
 func TestMET12_Reload(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		first := &box{answer: func([]metrics.Sample) error { return errors.New("wrong key") }}
