@@ -92,7 +92,7 @@ func (r *Registry) figure(name string, kind Kind, tags []Tag) *figure {
 	if r == nil {
 		return nil
 	}
-	id := series(name, tags)
+	id := Series("", name, tags)
 	r.mu.RLock()
 	f := r.all[id]
 	r.mu.RUnlock()
@@ -117,7 +117,7 @@ func (r *Registry) create(id, name string, kind Kind, tags []Tag) *figure {
 		for i := range tags {
 			tags[i].Value = "other"
 		}
-		id = series(name, tags)
+		id = Series("", name, tags)
 		if f := r.all[id]; f != nil {
 			return f
 		}

@@ -78,12 +78,15 @@ func Join(tags, more []Tag) []Tag {
 	return normal(slices.Concat(tags, more))
 }
 
-// series is the identity of a figure.
-func series(name string, tags []Tag) string {
+// Series returns the identity of a figure: two have the same one when prefix,
+// name and tags are the same. prefix tells apart what the name does not, such as
+// kinds; it may be empty.
+func Series(prefix, name string, tags []Tag) string {
 	if len(tags) == 0 {
-		return name
+		return prefix + name
 	}
 	var b strings.Builder
+	b.WriteString(prefix)
 	b.WriteString(name)
 	for _, t := range tags {
 		b.WriteByte(0)

@@ -72,7 +72,7 @@ func (p *Page) Write(_ context.Context, samples []metrics.Sample) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for _, s := range samples {
-		id := key(s)
+		id := metrics.Series(string(s.Kind)+"\x00", s.Name, s.Tags)
 		have := p.all[id]
 		if have == nil {
 			if len(p.all) >= maxSeries {
@@ -96,20 +96,6 @@ func (p *Page) Write(_ context.Context, samples []metrics.Sample) error {
 		}
 	}
 	return nil
-}
-
-func key(s metrics.Sample) string {
-	var b strings.Builder
-	b.WriteString(string(s.Kind))
-	b.WriteByte(0)
-	b.WriteString(s.Name)
-	for _, t := range s.Tags {
-		b.WriteByte(0)
-		b.WriteString(t.Key)
-		b.WriteByte(1)
-		b.WriteString(t.Value)
-	}
-	return b.String()
 }
 
 // Describe implements prometheus.Collector: which series there are is not known

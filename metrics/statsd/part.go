@@ -1,7 +1,6 @@
 package statsd
 
 import (
-	"strings"
 	"sync"
 	"time"
 
@@ -88,19 +87,7 @@ func key(m Message) string {
 	if kind == Timing {
 		kind = Spread
 	}
-	if len(m.Tags) == 0 {
-		return string(rune('0'+kind)) + m.Name
-	}
-	var b strings.Builder
-	b.WriteByte('0' + byte(kind))
-	b.WriteString(m.Name)
-	for _, t := range m.Tags {
-		b.WriteByte(0)
-		b.WriteString(t.Key)
-		b.WriteByte(1)
-		b.WriteString(t.Value)
-	}
-	return b.String()
+	return metrics.Series(string(rune('0'+kind)), m.Name, m.Tags)
 }
 
 // drain moves all series to merged.
