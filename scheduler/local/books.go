@@ -37,7 +37,7 @@ func (c *Cluster) forget(pl *place) {
 func (c *Cluster) runs(pl *place) {
 	if pl.State == scheduler.PlacementPending {
 		pl.State = scheduler.PlacementRunning
-		c.tell(pl.Placement)
+		c.feed.Tell(pl.Placement)
 	}
 }
 
@@ -51,7 +51,7 @@ func (c *Cluster) dead(pl *place, reason string) {
 	}
 	pl.State, pl.Reason = scheduler.PlacementDead, reason
 	close(pl.gone)
-	c.tell(pl.Placement)
+	c.feed.Tell(pl.Placement)
 }
 
 // all returns the placements in order of submission.
@@ -63,20 +63,6 @@ func (c *Cluster) all() []scheduler.Placement {
 	return all
 }
 
-// A watcher is one who follows the changes.
-type watcher struct {
-	changes []scheduler.Placement
-	wake    chan struct{}
-}
-
-// tell lets the watchers know of a change.
-func (c *Cluster) tell(p scheduler.Placement) {
-	for w := range c.watchers {
-		w.changes = append(w.changes, p)
-		signal(w.wake)
-	}
-}
-
 // Watch yields all placements, and then what changes, at once.
 func (c *Cluster) Watch(ctx context.Context) iter.Seq2[scheduler.Placement, error] {
 	return func(yield func(scheduler.Placement, error) bool) {
@@ -84,40 +70,6 @@ func (c *Cluster) Watch(ctx context.Context) iter.Seq2[scheduler.Placement, erro
 			yield(scheduler.Placement{}, err)
 			return
 		}
-		w := &watcher{wake: make(chan struct{}, 1)}
-		c.mu.Lock()
-		w.changes = c.all()
-		c.watchers[w] = true
-		c.mu.Unlock()
-		defer func() {
-			c.mu.Lock()
-			defer c.mu.Unlock()
-			delete(c.watchers, w)
-		}()
-		for {
-			c.mu.Lock()
-			changes := w.changes
-			w.changes = nil
-			c.mu.Unlock()
-			for _, p := range changes {
-				if !yield(p, nil) {
-					return
-				}
-			}
-			select {
-			case <-ctx.Done():
-				yield(scheduler.Placement{}, ctx.Err())
-				return
-			case <-w.wake:
-			}
-		}
-	}
-}
-
-// signal puts an element into a channel of capacity 1, unless there is one.
-func signal(c chan struct{}) {
-	select {
-	case c <- struct{}{}:
-	default:
+		c.feed.Watch(ctx, &c.mu, c.all)(yield)
 	}
 }

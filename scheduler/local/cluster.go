@@ -13,6 +13,7 @@ import (
 
 	"github.com/rondo-ci/rondo/ci"
 	"github.com/rondo-ci/rondo/scheduler"
+	"github.com/rondo-ci/rondo/scheduler/internal/feed"
 )
 
 // A Cluster is this machine as a [scheduler.Cluster]. All methods are safe for
@@ -35,7 +36,7 @@ type Cluster struct {
 	places   map[key]*place
 	order    []key
 	idle     []*process // oldest first
-	watchers map[*watcher]bool
+	feed     feed.Feed
 }
 
 // A key tells placements apart.
@@ -68,7 +69,7 @@ type agent interface {
 func New(start Start, cfg Config) *Cluster {
 	c := &Cluster{
 		start: start, cfg: cfg.withDefaults(), wake: make(chan struct{}, 1),
-		places: make(map[key]*place), watchers: make(map[*watcher]bool),
+		places: make(map[key]*place),
 	}
 	c.log = c.cfg.Log
 	c.load = sync.OnceValue(c.open)
@@ -237,7 +238,7 @@ func (c *Cluster) Drain(_ context.Context, node string, d scheduler.Drain) error
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.draining = d.On
-	c.tell(scheduler.Placement{})
+	c.feed.Tell(scheduler.Placement{})
 	if d.On && d.Deadline > 0 {
 		over := slices.Clone(c.order)
 		time.AfterFunc(d.Deadline, func() { c.drained(over) })

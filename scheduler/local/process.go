@@ -15,6 +15,7 @@ import (
 
 	"github.com/rondo-ci/rondo/ci"
 	"github.com/rondo-ci/rondo/scheduler"
+	"github.com/rondo-ci/rondo/scheduler/internal/feed"
 )
 
 const (
@@ -124,7 +125,7 @@ func (c *Cluster) take() (*process, error) {
 		a := c.idle[n-1]
 		c.idle = c.idle[:n-1]
 		c.mu.Unlock()
-		signal(c.wake) // another one may have to be warmed
+		feed.Signal(c.wake) // another one may have to be warmed
 		return a, nil
 	}
 	c.mu.Unlock()
@@ -201,7 +202,7 @@ func (c *Cluster) done(a *process) {
 		return
 	}
 	c.idle = append(c.idle, a)
-	signal(c.wake)
+	feed.Signal(c.wake)
 }
 
 // reap sees a process end, at once.

@@ -11,6 +11,7 @@ import (
 	"github.com/hashicorp/nomad/api"
 	"github.com/rondo-ci/rondo/ci"
 	"github.com/rondo-ci/rondo/scheduler"
+	"github.com/rondo-ci/rondo/scheduler/internal/feed"
 	"golang.org/x/sync/errgroup"
 )
 
@@ -40,7 +41,7 @@ type Cluster struct {
 	buried     map[string]bool  // jobs that were forgotten and are listed yet
 	tried      map[key]bool     // registered without an answer
 	nodes      map[string]*node // by ID
-	watchers   map[*watcher]bool
+	feed       feed.Feed
 	parents    map[string]bool // jobs that are there to be dispatched
 	streams    bool            // events arrive
 	loaded     bool            // the jobs were listed once
@@ -80,7 +81,7 @@ func New(s Server, a Agent, cfg Config) (*Cluster, error) {
 		look: make(chan struct{}, 1), asking: make(chan struct{}, 1),
 		places: make(map[key]*place), jobs: make(map[string]*place), tried: make(map[key]bool),
 		early: make(map[string]alloc), buried: make(map[string]bool), submitting: make(map[key]chan struct{}),
-		nodes: make(map[string]*node), watchers: make(map[*watcher]bool), parents: make(map[string]bool),
+		nodes: make(map[string]*node), parents: make(map[string]bool),
 		warm: make(map[string]*warmAgent),
 	}, nil
 }
@@ -212,7 +213,7 @@ func (c *Cluster) kill(ctx context.Context, pl *place) error {
 	if alloc != "" {
 		c.axe(ctx, pl, alloc)
 	}
-	signal(c.look)
+	feed.Signal(c.look)
 	return nil
 }
 

@@ -5,6 +5,8 @@ import (
 	"time"
 
 	"github.com/hashicorp/nomad/api"
+
+	"github.com/rondo-ci/rondo/scheduler/internal/feed"
 )
 
 // gap is the shortest time between two syncs: events tell of changes sooner,
@@ -82,7 +84,7 @@ func (c *Cluster) block(ctx context.Context) {
 		default:
 			continue // nothing new
 		}
-		signal(c.look)
+		feed.Signal(c.look)
 		sleep(ctx, gapNoHint)
 	}
 }
@@ -113,7 +115,7 @@ func (c *Cluster) follow(ctx context.Context) {
 		c.mu.Lock()
 		c.streams = false
 		c.mu.Unlock()
-		signal(c.look)
+		feed.Signal(c.look)
 		retry.pause(ctx)
 	}
 }
@@ -132,7 +134,7 @@ func (c *Cluster) stream(ctx context.Context) bool {
 	c.mu.Lock()
 	c.streams = true
 	c.mu.Unlock()
-	signal(c.look)
+	feed.Signal(c.look)
 	for batch := range events {
 		if batch.Err != nil {
 			if ctx.Err() == nil {
@@ -154,7 +156,7 @@ func (c *Cluster) hint(ctx context.Context, e *api.Event) {
 	case api.TopicAllocation:
 		a, err := e.Allocation()
 		if err != nil || a == nil {
-			signal(c.look)
+			feed.Signal(c.look)
 			return
 		}
 		c.mu.Lock()
@@ -174,7 +176,7 @@ func (c *Cluster) hint(ctx context.Context, e *api.Event) {
 		}
 	case api.TopicNode:
 		if _, err := c.lookAtNodes(ctx); err != nil {
-			signal(c.look)
+			feed.Signal(c.look)
 		}
 	}
 }

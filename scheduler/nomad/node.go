@@ -61,7 +61,7 @@ func (c *Cluster) lookAtNodes(ctx context.Context) (map[string]*node, error) {
 	changed := !maps.EqualFunc(c.nodes, all, func(a, b *node) bool { return *a == *b })
 	c.nodes = all
 	if changed {
-		c.tell(scheduler.Placement{})
+		c.feed.Tell(scheduler.Placement{})
 		c.retireUnready()
 	}
 	return all, nil

@@ -33,7 +33,7 @@ func (c *Cluster) add(pl *place) {
 	k := keyOf(pl.Placement)
 	c.places[k], c.jobs[pl.job] = pl, pl
 	c.order = append(c.order, k)
-	c.tell(pl.Placement)
+	c.feed.Tell(pl.Placement)
 }
 
 // drop takes it out again.
@@ -66,7 +66,7 @@ func (c *Cluster) show(pl *place, state scheduler.PlacementState, node, reason s
 		return
 	}
 	pl.State, pl.Node, pl.Reason = state, node, reason
-	c.tell(pl.Placement)
+	c.feed.Tell(pl.Placement)
 }
 
 // all returns the placements in order of submission.
@@ -96,12 +96,6 @@ func (c *Cluster) Placements(ctx context.Context) iter.Seq2[scheduler.Placement,
 	}
 }
 
-// A watcher is one call of Watch.
-type watcher struct {
-	wake    chan struct{}
-	changes []scheduler.Placement
-}
-
 // Watch yields all placements and then what changes.
 func (c *Cluster) Watch(ctx context.Context) iter.Seq2[scheduler.Placement, error] {
 	return func(yield func(scheduler.Placement, error) bool) {
@@ -109,41 +103,7 @@ func (c *Cluster) Watch(ctx context.Context) iter.Seq2[scheduler.Placement, erro
 			yield(scheduler.Placement{}, fmt.Errorf("watch placements: %w", err))
 			return
 		}
-		w := &watcher{wake: make(chan struct{}, 1)}
-		c.mu.Lock()
-		w.changes = c.all()
-		c.watchers[w] = true
-		c.mu.Unlock()
-		defer func() {
-			c.mu.Lock()
-			defer c.mu.Unlock()
-			delete(c.watchers, w)
-		}()
-		for {
-			c.mu.Lock()
-			changes := w.changes
-			w.changes = nil
-			c.mu.Unlock()
-			for _, p := range changes {
-				if !yield(p, nil) {
-					return
-				}
-			}
-			select {
-			case <-ctx.Done():
-				yield(scheduler.Placement{}, ctx.Err())
-				return
-			case <-w.wake:
-			}
-		}
-	}
-}
-
-// tell lets all watchers know of a change.
-func (c *Cluster) tell(p scheduler.Placement) {
-	for w := range c.watchers {
-		w.changes = append(w.changes, p)
-		signal(w.wake)
+		c.feed.Watch(ctx, &c.mu, c.all)(yield)
 	}
 }
 

@@ -12,6 +12,7 @@ import (
 	"github.com/hashicorp/nomad/api"
 	"github.com/rondo-ci/rondo/ci"
 	"github.com/rondo-ci/rondo/scheduler"
+	"github.com/rondo-ci/rondo/scheduler/internal/feed"
 	"github.com/rondo-ci/rondo/scheduler/nomad/pointer"
 )
 
@@ -79,7 +80,7 @@ func (c *Cluster) submit(ctx context.Context, p scheduler.Placement) error {
 		}
 	}
 	if !c.streams {
-		signal(c.look)
+		feed.Signal(c.look)
 	}
 	return nil
 }

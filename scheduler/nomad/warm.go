@@ -11,6 +11,7 @@ import (
 	"github.com/hashicorp/nomad/api"
 	"github.com/rondo-ci/rondo/ci"
 	"github.com/rondo-ci/rondo/scheduler"
+	"github.com/rondo-ci/rondo/scheduler/internal/feed"
 	"github.com/rondo-ci/rondo/scheduler/nomad/pointer"
 )
 
@@ -165,7 +166,7 @@ func (c *Cluster) tellWarm(w *warmAgent, p scheduler.Placement) {
 	}
 	w.told = &pointer.Pointer{Door: c.agent.Door, Task: p.Task.ID, Epoch: p.Epoch, Token: p.Token}
 	w.rouse()
-	signal(c.look) // another one takes its place
+	feed.Signal(c.look) // another one takes its place
 }
 
 // adoptWarm takes over a warm agent that an earlier server has placed.

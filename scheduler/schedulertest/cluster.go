@@ -12,6 +12,7 @@ import (
 
 	"github.com/rondo-ci/rondo/ci"
 	"github.com/rondo-ci/rondo/scheduler"
+	"github.com/rondo-ci/rondo/scheduler/internal/feed"
 )
 
 // A Cluster is a [scheduler.Cluster] of virtual nodes. Agents are calls of a
@@ -20,16 +21,16 @@ type Cluster struct {
 	// Deaf clusters tell nothing by Watch: all must be found by asking.
 	Deaf bool
 
-	agent    func(context.Context, scheduler.Placement) error
-	agents   sync.WaitGroup
-	mu       sync.Mutex
-	broken   func(op string, p scheduler.Placement) error
-	nodes    []scheduler.Node
-	places   map[id]*place
-	order    []id
-	submits  map[id]int
-	running  map[*place]bool // agents, also of placements that were lost
-	watchers map[chan struct{}]*[]scheduler.Placement
+	agent   func(context.Context, scheduler.Placement) error
+	agents  sync.WaitGroup
+	mu      sync.Mutex
+	broken  func(op string, p scheduler.Placement) error
+	nodes   []scheduler.Node
+	places  map[id]*place
+	order   []id
+	submits map[id]int
+	running map[*place]bool // agents, also of placements that were lost
+	feed    feed.Feed
 }
 
 // id is what tells placements apart.
@@ -54,8 +55,7 @@ type place struct {
 func NewCluster(agent func(context.Context, scheduler.Placement) error, nodes ...scheduler.Node) *Cluster {
 	return &Cluster{
 		agent: agent, nodes: nodes, places: make(map[id]*place), submits: make(map[id]int),
-		running:  make(map[*place]bool),
-		watchers: make(map[chan struct{}]*[]scheduler.Placement),
+		running: make(map[*place]bool),
 	}
 }
 
@@ -93,7 +93,7 @@ func (c *Cluster) Submit(ctx context.Context, p scheduler.Placement) error {
 	fmt.Fprintf(pl.output, "agent of %s epoch %d\n", p.Task.ID, p.Epoch)
 	c.places[k] = pl
 	c.order = append(c.order, k)
-	c.tell(shown)
+	c.feed.Tell(shown)
 	if c.agent == nil {
 		cancel()
 		return nil
@@ -149,7 +149,10 @@ func (c *Cluster) Placements(ctx context.Context) iter.Seq2[scheduler.Placement,
 			yield(scheduler.Placement{}, err)
 			return
 		}
-		for _, p := range c.all() {
+		c.mu.Lock()
+		all := c.all()
+		c.mu.Unlock()
+		for _, p := range all {
 			if !yield(p, nil) {
 				return
 			}
@@ -160,33 +163,9 @@ func (c *Cluster) Placements(ctx context.Context) iter.Seq2[scheduler.Placement,
 // Watch yields all placements and then what changes.
 func (c *Cluster) Watch(ctx context.Context) iter.Seq2[scheduler.Placement, error] {
 	return func(yield func(scheduler.Placement, error) bool) {
-		wake, queue := make(chan struct{}, 1), new([]scheduler.Placement)
-		c.mu.Lock()
-		for _, k := range c.order {
-			*queue = append(*queue, c.places[k].Placement)
-		}
-		c.watchers[wake] = queue
-		c.mu.Unlock()
-		defer func() {
-			c.mu.Lock()
-			defer c.mu.Unlock()
-			delete(c.watchers, wake)
-		}()
-		for {
-			c.mu.Lock()
-			changes := *queue
-			*queue = nil
-			c.mu.Unlock()
-			for _, p := range changes {
-				if !c.Deaf && !yield(p, nil) {
-					return
-				}
-			}
-			select {
-			case <-ctx.Done():
-				yield(scheduler.Placement{}, ctx.Err())
+		for p, err := range c.feed.Watch(ctx, &c.mu, c.all) {
+			if (err != nil || !c.Deaf) && !yield(p, err) {
 				return
-			case <-wake:
 			}
 		}
 	}
@@ -212,7 +191,7 @@ func (c *Cluster) Drain(_ context.Context, node string, d scheduler.Drain) error
 			if d.On {
 				n.State = scheduler.NodeDraining
 			}
-			c.tell(scheduler.Placement{})
+			c.feed.Tell(scheduler.Placement{})
 			return nil
 		}
 	}
@@ -243,7 +222,7 @@ func (c *Cluster) SetNodes(nodes ...scheduler.Node) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.nodes = slices.Clone(nodes)
-	c.tell(scheduler.Placement{})
+	c.feed.Tell(scheduler.Placement{})
 }
 
 // KillNode lets a node go down with its agents: they are out of sight.
@@ -259,10 +238,10 @@ func (c *Cluster) KillNode(name string) {
 		if pl.Node == name && pl.State != scheduler.PlacementDead {
 			pl.cancel()
 			pl.State, pl.Reason = scheduler.PlacementLost, "its node is down"
-			c.tell(pl.Placement)
+			c.feed.Tell(pl.Placement)
 		}
 	}
-	c.tell(scheduler.Placement{})
+	c.feed.Tell(scheduler.Placement{})
 }
 
 // Die kills the agent of a placement, as an accident would. It reports whether
@@ -285,7 +264,7 @@ func (c *Cluster) Show(task ci.TaskID, epoch int64, state scheduler.PlacementSta
 	defer c.mu.Unlock()
 	if pl := c.places[id{task, epoch}]; pl != nil && pl.State != scheduler.PlacementDead {
 		pl.State, pl.Reason = state, reason
-		c.tell(pl.Placement)
+		c.feed.Tell(pl.Placement)
 	}
 }
 
@@ -307,6 +286,8 @@ func (c *Cluster) Alive(p scheduler.Placement) bool {
 // Living returns the placements whose agents have not ended, in order of
 // submission.
 func (c *Cluster) Living() []scheduler.Placement {
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	return slices.DeleteFunc(c.all(), func(p scheduler.Placement) bool { return p.State == scheduler.PlacementDead })
 }
 
@@ -330,9 +311,8 @@ func (c *Cluster) Close() {
 	c.agents.Wait()
 }
 
+// all returns the placements in order of submission. The lock is held.
 func (c *Cluster) all() []scheduler.Placement {
-	c.mu.Lock()
-	defer c.mu.Unlock()
 	var all []scheduler.Placement
 	for _, k := range c.order {
 		all = append(all, c.places[k].Placement)
@@ -355,24 +335,13 @@ func (c *Cluster) endLocked(k id, reason string) {
 		pl.killer.Stop()
 	}
 	pl.State, pl.Reason = scheduler.PlacementDead, reason
-	c.tell(pl.Placement)
+	c.feed.Tell(pl.Placement)
 }
 
 func (c *Cluster) forget(k id) {
 	if c.places[k] != nil {
 		delete(c.places, k)
 		c.order = slices.DeleteFunc(c.order, func(o id) bool { return o == k })
-	}
-}
-
-// tell lets all watchers know of a change.
-func (c *Cluster) tell(p scheduler.Placement) {
-	for wake, queue := range c.watchers {
-		*queue = append(*queue, p)
-		select {
-		case wake <- struct{}{}:
-		default:
-		}
 	}
 }
 
