@@ -10,17 +10,27 @@ import (
 	"github.com/rondo-ci/rondo/ci"
 )
 
-// javaVerdict applies the system properties in the options of a JVM.
-func javaVerdict(options string, u *url.URL) Verdict {
+// javaProperties returns the system properties in the options of a JVM; of two
+// with one name the last holds.
+func javaProperties(options string) (map[string]string, error) {
 	words, err := splitShell(options)
 	if err != nil {
-		return Verdict{Refuses: "JVM_OPTS: " + err.Error()}
+		return nil, err
 	}
 	props := map[string]string{}
 	for _, w := range words {
 		if name, value, ok := strings.Cut(strings.TrimPrefix(w, "-D"), "="); ok && strings.HasPrefix(w, "-D") {
 			props[name] = value
 		}
+	}
+	return props, nil
+}
+
+// javaVerdict applies the system properties in the options of a JVM.
+func javaVerdict(options string, u *url.URL) Verdict {
+	props, err := javaProperties(options)
+	if err != nil {
+		return Verdict{Refuses: "JVM_OPTS: " + err.Error()}
 	}
 	host := props[u.Scheme+".proxyHost"]
 	if host == "" {
@@ -136,15 +146,9 @@ func javaItems(r Rule) ([]string, *Loss) {
 // installations have them in JVM_OPTS. Options about other things are left
 // out. An error wraps [ci.ErrInvalid].
 func ReadJavaOptions(options string) (Settings, error) {
-	words, err := splitShell(options)
+	props, err := javaProperties(options)
 	if err != nil {
 		return Settings{}, fmt.Errorf("%w: JVM_OPTS: %w", ci.ErrInvalid, err)
-	}
-	props := map[string]string{}
-	for _, w := range words {
-		if name, value, ok := strings.Cut(strings.TrimPrefix(w, "-D"), "="); ok && strings.HasPrefix(w, "-D") {
-			props[name] = value
-		}
 	}
 	address := func(scheme, port string) string {
 		host := props[scheme+".proxyHost"]

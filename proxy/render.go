@@ -3,6 +3,7 @@ package proxy
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -202,7 +203,7 @@ func renderGit(s Settings, r *Rendering) {
 		hosts := []string{rule.Host, "*." + rule.Host}
 		switch {
 		case rule.Port != 0 || rule.All || rule.Net.IsValid() && !rule.single():
-			if len(r.Text) > 0 && !contains(always(), rule) {
+			if len(r.Text) > 0 && !slices.Contains(always(), rule) {
 				r.Lost = append(r.Lost, Loss{rule.String(), "git knows single hosts only", "name the hosts"})
 			}
 			continue
@@ -221,15 +222,6 @@ func renderGit(s Settings, r *Rendering) {
 		}
 	}
 	r.Lost = append(r.Lost, Loss{"ssh", "git over SSH asks no HTTP proxy", "clone by https, or set a ProxyCommand in ssh_config"})
-}
-
-func contains(rules []Rule, r Rule) bool {
-	for _, x := range rules {
-		if x == r {
-			return true
-		}
-	}
-	return false
 }
 
 func renderNpm(s Settings, r *Rendering) {

@@ -122,8 +122,8 @@ func (s Settings) list() ([]string, []Loss) {
 			items = append(items, text)
 		}
 	}
+	builtins := len(always())
 	for i, r := range s.Rules() {
-		builtin := i < len(always())
 		switch {
 		case r.Port != 0:
 			lost = append(lost, Loss{r.String(), "most tools know no ports here", "name the host without a port to reach all its ports directly"})
@@ -144,7 +144,7 @@ func (s Settings) list() ([]string, []Loss) {
 			add(r.String())
 			if r.Net.Addr().IsLoopback() {
 				add("127.0.0.1")
-			} else if !builtin && known == 0 {
+			} else if i >= builtins && known == 0 {
 				lost = append(lost, Loss{r.String(), "wget, Python and apt know no networks", "name the addresses in it that they use"})
 			}
 		default:
