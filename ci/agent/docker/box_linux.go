@@ -78,12 +78,13 @@ func (b *box) Start(c place.Command) (place.Process, error) {
 	if len(c.Args) == 0 {
 		return nil, errors.New("start process: no command")
 	}
-	path, err := c.Args[0], error(nil)
-	if gone := b.Within(func() { path, err = look(c.Args[0], c.Env) }); gone != nil {
+	var path string
+	var ok bool
+	if gone := b.Within(func() { path, ok = host.Look(c.Args[0], c.Env) }); gone != nil {
 		return nil, gone
 	}
-	if err != nil {
-		return nil, err
+	if !ok {
+		return nil, fmt.Errorf("start %s: not found in PATH of the image", c.Args[0])
 	}
 	p, err := b.warden.Start(warden.Command{
 		Path: path, Args: c.Args, Env: c.Env, Dir: c.Dir, Output: c.Output,
@@ -96,26 +97,6 @@ func (b *box) Start(c place.Command) (place.Process, error) {
 		return nil, fmt.Errorf("start %s: %w", c.Args[0], err)
 	}
 	return &process{p, b}, nil
-}
-
-// look finds a program in the PATH of the step.
-func look(name string, env []string) (string, error) {
-	if strings.Contains(name, "/") {
-		return name, nil
-	}
-	path := ""
-	for _, kv := range env {
-		if v, ok := strings.CutPrefix(kv, "PATH="); ok {
-			path = v
-		}
-	}
-	for _, dir := range filepath.SplitList(path) {
-		file := filepath.Join(dir, name)
-		if i, err := os.Stat(file); err == nil && i.Mode().IsRegular() && i.Mode()&0o111 != 0 {
-			return file, nil
-		}
-	}
-	return "", fmt.Errorf("start %s: not found in PATH of the image", name)
 }
 
 // A process is a step's, with what the engine knows about its end.

@@ -43,9 +43,9 @@ func (h *host) Start(c place.Command) (place.Process, error) {
 	if len(c.Args) == 0 {
 		return nil, errors.New("start process: no command")
 	}
-	program, err := look(c.Args[0], c.Env)
-	if err != nil {
-		return nil, err
+	program, ok := Look(c.Args[0], c.Env)
+	if !ok {
+		return nil, fmt.Errorf("start %s: not found in PATH", c.Args[0])
 	}
 	cmd := &exec.Cmd{
 		// The marker comes last and so cannot be overridden; and an empty
@@ -69,11 +69,12 @@ func (h *host) Start(c place.Command) (place.Process, error) {
 	return p, nil
 }
 
-// look finds a program in the PATH of the step, which is not that of this
-// process.
-func look(name string, env []string) (string, error) {
+// Look finds a program in the PATH of env, which is not that of this process;
+// it reports false when none of its folders has it. A name with a slash is its
+// own answer.
+func Look(name string, env []string) (string, bool) {
 	if strings.Contains(name, "/") {
-		return name, nil
+		return name, true
 	}
 	path := ""
 	for _, kv := range env {
@@ -84,10 +85,10 @@ func look(name string, env []string) (string, error) {
 	for _, dir := range filepath.SplitList(path) {
 		file := filepath.Join(dir, name)
 		if i, err := os.Stat(file); err == nil && i.Mode().IsRegular() && i.Mode()&0o111 != 0 {
-			return file, nil
+			return file, true
 		}
 	}
-	return "", fmt.Errorf("start %s: not found in PATH", name)
+	return "", false
 }
 
 // plain takes the operation out of an error of the operating system.
