@@ -13,6 +13,7 @@ import (
 	"github.com/rondo-ci/rondo/audit/bucket"
 	"github.com/rondo-ci/rondo/ci"
 	"github.com/rondo-ci/rondo/cmd/internal/datadir"
+	"github.com/rondo-ci/rondo/proxy/certificate"
 	"github.com/rondo-ci/rondo/storage/sqldb"
 	"github.com/spf13/cobra"
 )
@@ -46,20 +47,7 @@ func auditSigner(folder *datadir.Folder, name string) (*audit.Signer, audit.Key,
 	if len(kept) > 0 {
 		return nil, "", fmt.Errorf("%s and %s of %s do not belong together; bring back what was there", auditKey, auditPublic, folder.Path)
 	}
-	return signer, "", replaceFile(folder.Join(auditPublic), string(signer.Key())+"\n", 0o644)
-}
-
-// replaceFile puts a file in the place of another, whole or not at all.
-func replaceFile(path, text string, mode os.FileMode) error {
-	f, err := os.OpenFile(path+".new", os.O_WRONLY|os.O_CREATE|os.O_TRUNC, mode)
-	if err != nil {
-		return err
-	}
-	_, err = f.WriteString(text)
-	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
-		return err
-	}
-	return os.Rename(path+".new", path)
+	return signer, "", certificate.WriteFile(folder.Join(auditPublic), []byte(signer.Key()+"\n"), 0o644)
 }
 
 func auditRotateKey(f *auditFlags) *cobra.Command {
@@ -128,8 +116,8 @@ func (f *auditFlags) rotate(ctx context.Context) (audit.Key, error) {
 		return "", fmt.Errorf("file what is due before the key changes: %w", err)
 	}
 	all := earlier.Then(old.Key()).Then(signer.Key())
-	if err := replaceFile(folder.Join(auditPublic), string(all)+"\n", 0o644); err != nil {
+	if err := certificate.WriteFile(folder.Join(auditPublic), []byte(all+"\n"), 0o644); err != nil {
 		return "", err
 	}
-	return signer.Key(), replaceFile(folder.Join(auditKey), seed+"\n", 0o600)
+	return signer.Key(), certificate.WriteFile(folder.Join(auditKey), []byte(seed+"\n"), 0o600)
 }

@@ -9,6 +9,7 @@ import (
 	"slices"
 
 	"github.com/rondo-ci/rondo/metrics/doctor"
+	"github.com/rondo-ci/rondo/proxy/certificate"
 	"github.com/spf13/cobra"
 )
 
@@ -51,7 +52,7 @@ It ends with 1 when something is left to mend.`,
 					if err != nil {
 						return err
 					}
-					if err := writeWhole(f.Name, []byte(f.Text), info.Mode().Perm()); err != nil {
+					if err := certificate.WriteFile(f.Name, []byte(f.Text), info.Mode().Perm()); err != nil {
 						return err
 					}
 				}

@@ -14,6 +14,7 @@ import (
 	"text/tabwriter"
 
 	"github.com/rondo-ci/rondo/proxy"
+	"github.com/rondo-ci/rondo/proxy/certificate"
 	"github.com/spf13/cobra"
 )
 
@@ -329,27 +330,12 @@ func replaceFile(path string, old, now []byte, mode os.FileMode) error {
 	if info, err := os.Stat(path); err == nil {
 		mode = info.Mode().Perm()
 		if _, err := os.Stat(backupOf(path)); errors.Is(err, os.ErrNotExist) {
-			if err := writeWhole(backupOf(path), old, mode); err != nil {
+			if err := certificate.WriteFile(backupOf(path), old, mode); err != nil {
 				return err
 			}
 		}
 	}
-	return writeWhole(path, now, mode)
-}
-
-// writeWhole replaces a file in one step.
-func writeWhole(path string, text []byte, mode os.FileMode) error {
-	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+"-*")
-	if err != nil {
-		return err
-	}
-	defer os.Remove(f.Name())
-	_, err = f.Write(text)
-	err = errors.Join(err, f.Chmod(mode), f.Sync(), f.Close())
-	if err != nil {
-		return err
-	}
-	return os.Rename(f.Name(), path)
+	return certificate.WriteFile(path, now, mode)
 }
 
 // printDiff shows the change with the diff of the machine.
