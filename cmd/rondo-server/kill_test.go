@@ -30,22 +30,7 @@ func TestP14_KillLoop(t *testing.T) {
 		kills = 5
 	}
 	marks := serverDir(t)
-	r := newRepo(t, fmt.Sprintf(`
-version: 2.1
-jobs:
-  work:
-    docker: [{image: x}]
-    resource_class: small
-    parallelism: 2
-    steps:
-      - run:
-          name: Work
-          command: |
-            echo "$CIRCLE_WORKFLOW_JOB_ID.$CIRCLE_NODE_INDEX" >> %[1]s/began
-            for i in 1 2 3 4 5 6 7 8 9 10; do echo "line $i"; sleep 0.02; done
-            echo "$CIRCLE_WORKFLOW_JOB_ID.$CIRCLE_NODE_INDEX" >> %[1]s/ended
-workflows: {main: {jobs: [work]}}
-`, marks))
+	r := work(t, marks)
 	data := filepath.Join(serverDir(t), "data")
 	s := startServer(t, r.dir, data)
 	commits := 0

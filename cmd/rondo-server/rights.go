@@ -23,24 +23,10 @@ func onRightsEvent(next http.Handler, act func()) http.Handler {
 			next.ServeHTTP(w, r)
 			return
 		}
-		seen := &seenStatus{ResponseWriter: w, status: http.StatusOK}
+		seen := &seenWriter{ResponseWriter: w, code: http.StatusOK}
 		next.ServeHTTP(seen, r)
-		if seen.status < 300 {
+		if seen.code < 300 {
 			act()
 		}
 	})
 }
-
-// seenStatus remembers the status of an answer.
-type seenStatus struct {
-	http.ResponseWriter
-	status int
-}
-
-func (s *seenStatus) WriteHeader(status int) {
-	s.status = status
-	s.ResponseWriter.WriteHeader(status)
-}
-
-// Unwrap is for [http.ResponseController].
-func (s *seenStatus) Unwrap() http.ResponseWriter { return s.ResponseWriter }
