@@ -1,0 +1,104 @@
+package sim
+
+import (
+	"bufio"
+	"math/rand/v2"
+	"os"
+	"strconv"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+// An outcome is what a run has shown.
+type outcome struct {
+	wrong []string
+	trace string
+	took  time.Duration // from the end of faults to the end of work
+	lives int
+	calls map[string]int
+}
+
+// play runs one seed. One in twenty has its logs on a real disk.
+func play(t *testing.T, seed uint64) (o outcome) {
+	dir := ""
+	if seed%20 == 0 {
+		dir = t.TempDir()
+	}
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(seed, dir)
+		took, err := w.run()
+		require.NoError(t, err)
+		if dir != "" { // as the next process reads them
+			require.NoError(t, w.boot())
+			w.end("stop", 0)
+			require.NoError(t, w.boot())
+		}
+		w.check()
+		w.end("stop", time.Hour)
+		o = outcome{w.trace.wrong, w.trace.text(400), took, w.lives, w.border.answers}
+	})
+	return o
+}
+
+// TestSim_P1_P4_P5_P6_P7_P14_P18_P25_P27 runs worlds. Those whose seed has failed
+// once come first. RONDO_SIM_SEEDS says how many, RONDO_SEED which one, and
+// RONDO_SIM_AGAIN how often each.
+func TestSim_P1_P4_P5_P6_P7_P14_P18_P25_P27(t *testing.T) {
+	seeds := known(t)
+	n, again := number("RONDO_SIM_SEEDS", 500), number("RONDO_SIM_AGAIN", 1)
+	if testing.Short() {
+		n = 20
+	}
+	if one := number("RONDO_SEED", 0); one != 0 {
+		seeds, n = []uint64{one}, 0
+	}
+	first := rand.Uint64N(1<<53) + 1
+	for i := range n {
+		seeds = append(seeds, first+i)
+	}
+	lives, longest, calls := 0, time.Duration(0), map[string]int{}
+	for _, seed := range seeds {
+		for range again {
+			o := play(t, seed)
+			if len(o.wrong) > 0 {
+				t.Fatalf("%s\n\n%d things are wrong, the first: %s\nagain: RONDO_SEED=%d RONDO_SIM_AGAIN=20 go test -run TestSim ./cmd/internal/sim\nthen add the seed to testdata/seeds.txt",
+					o.trace, len(o.wrong), o.wrong[0], seed)
+			}
+			lives += o.lives
+			longest = max(longest, o.took)
+			for op, n := range o.calls {
+				calls[op] += n
+			}
+		}
+	}
+	t.Logf("%d worlds, %d lives of servers, answers of the door %v; the longest took %s to end all work once healed", len(seeds), lives, calls, longest)
+}
+
+// known reads the seeds that have failed once.
+func known(t *testing.T) []uint64 {
+	f, err := os.Open("testdata/seeds.txt")
+	require.NoError(t, err)
+	defer f.Close()
+	var list []uint64
+	for lines := bufio.NewScanner(f); lines.Scan(); {
+		if word, _, _ := strings.Cut(strings.TrimSpace(lines.Text()), " "); word != "" && word[0] != '#' {
+			seed, err := strconv.ParseUint(word, 10, 64)
+			require.NoError(t, err)
+			list = append(list, seed)
+		}
+	}
+	return list
+}
+
+// number reads a number from the environment.
+func number(name string, otherwise uint64) uint64 {
+	n, err := strconv.ParseUint(os.Getenv(name), 10, 64)
+	if err != nil {
+		return otherwise
+	}
+	return n
+}
