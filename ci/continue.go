@@ -52,6 +52,9 @@ func (s *Server) Continue(ctx context.Context, key string, c Continuation) error
 		}}, nil
 	})
 	if err != nil {
+		if doubtful(err) {
+			s.enqueue(id)
+		}
 		return fmt.Errorf("continue pipeline %s: %w", id, err)
 	}
 	s.enqueue(id)

@@ -185,6 +185,12 @@ func (s *Server) refuse(ctx context.Context, id PipelineID, problems []string) e
 	return nil
 }
 
+// doubtful reports whether an error of the store leaves open what was written:
+// the answer of a commit can be lost.
+func doubtful(err error) bool {
+	return !errors.Is(err, ErrNotFound) && !errors.Is(err, ErrConflict) && !errors.Is(err, ErrInvalid) && !errors.Is(err, ErrDenied)
+}
+
 // planOnce compiles the pipeline and starts its workflows.
 func (s *Server) planOnce(ctx context.Context, id PipelineID) error {
 	p, err := s.store.Pipeline(ctx, id)

@@ -94,15 +94,18 @@ func (s *Server) Trigger(ctx context.Context, t Trigger) (Pipeline, error) {
 	if err != nil {
 		return Pipeline{}, fmt.Errorf("trigger: %w", err)
 	}
-	now := time.Now().UTC()
+	now, id := time.Now().UTC(), PipelineID(NewID())
 	p := Pipeline{
-		ID: PipelineID(NewID()), Trigger: t, State: PipelinePending, Created: now, Updated: now,
+		ID: id, Trigger: t, State: PipelinePending, Created: now, Updated: now,
 	}
 	p, created, err := s.store.Create(ctx, p, Event{
 		Time: now, Kind: PipelineCreated, Project: project.ID, Pipeline: p.ID,
 		Name: t.ref(), Actor: t.Actor,
 	})
 	if err != nil {
+		if doubtful(err) { // it may be there, and who tries again is told that it is
+			s.enqueue(id)
+		}
 		return Pipeline{}, fmt.Errorf("trigger %s: %w", project.Slug, err)
 	}
 	if created {

@@ -265,6 +265,7 @@ func (a *agent) step(index int, kind ci.StepKind, status ci.Status, stopping fun
 	s.Status, s.Stopped, s.Bytes, s.SHA256 = status, time.Now(), int64(len(out)), hex.EncodeToString(sum[:])
 	if a.w.dice.strikes("agent: loses output", a.name) {
 		s.Bytes += 100 // that nobody will ever have
+		a.w.border.lied(a.p)
 	}
 	return a.ask(put)
 }
