@@ -48,14 +48,21 @@ func (w *world) agents(ctx context.Context, p scheduler.Placement) error {
 	var twin sync.WaitGroup
 	if w.dice.strikes("cluster: starts two", name) {
 		w.trace.say("fault   %s: the cluster starts two agents", name)
-		twin.Go(func() { w.agent(ctx, p, "b") })
+		twin.Go(func() { w.agent(ctx, p) })
 	}
-	w.agent(ctx, p, "a")
+	w.agent(ctx, p)
 	twin.Wait()
 	return nil
 }
 
-func (w *world) agent(ctx context.Context, p scheduler.Placement, worker string) {
+// agent is one process. Its name is its own: a cluster that has forgotten a
+// placement may start it again.
+func (w *world) agent(ctx context.Context, p scheduler.Placement) {
+	w.mu.Lock()
+	h := handOut{p.Task.ID, p.Epoch}
+	w.starts[h]++
+	worker := string(rune('a' + w.starts[h] - 1))
+	w.mu.Unlock()
 	name := w.taskName(p.Task)
 	a := &agent{w: w, p: p, worker: worker, name: fmt.Sprintf("%s e%d %s", name, p.Epoch, worker)}
 	a.door = door.NewClient("http://door", p.Token, &http.Client{Transport: link{w, name + " " + worker}})

@@ -23,6 +23,7 @@ type border struct {
 	bytes    map[ci.LogKey]int64              // that are acknowledged
 	canceled map[ci.JobID]time.Time
 	liars    map[handOut]bool // that said they sent what they had not
+	again    map[ci.TaskID]bool // of which it was said that their steps run again
 	answers  map[string]int
 }
 
@@ -42,7 +43,7 @@ func newBorder() *border {
 	return &border{
 		grants: map[ci.TaskID]map[int64]grant{}, finished: map[handOut]int64{}, acked: map[ci.TaskID]ended{},
 		meant: map[handOut]map[string]ci.Status{}, ran: map[ci.TaskID]handOut{}, bytes: map[ci.LogKey]int64{},
-		canceled: map[ci.JobID]time.Time{}, liars: map[handOut]bool{}, answers: map[string]int{},
+		canceled: map[ci.JobID]time.Time{}, liars: map[handOut]bool{}, again: map[ci.TaskID]bool{}, answers: map[string]int{},
 	}
 }
 
@@ -115,6 +116,20 @@ func (b *border) late(w *world, q request, name string) {
 	}
 }
 
+// reads notes of which tasks it is written that their steps run again, as an
+// orderly stop of the server writes.
+func (b *border) reads(w *ci.Workflow) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, j := range w.Jobs {
+		for i, t := range j.Tasks {
+			if strings.Contains(t.Reason, "its steps will run again") {
+				b.again[j.ID.Task(i)] = true
+			}
+		}
+	}
+}
+
 // means notes what an agent is about to report.
 func (b *border) means(p scheduler.Placement, worker string, s ci.Status) {
 	b.mu.Lock()
@@ -132,8 +147,9 @@ func (b *border) runs(w *world, p scheduler.Placement, worker string) {
 	b.mu.Lock()
 	old, known := b.ran[h.task]
 	b.ran[h.task] = h
+	said := b.again[h.task]
 	b.mu.Unlock()
-	if known && old != h && !w.runsAgain(h.task) {
+	if known && old != h && !said {
 		w.trace.breaks("P6: %s: commands ran in epoch %d, and again in epoch %d by %s, in silence", w.nameOf(h.task), old.epoch, h.epoch, worker)
 	}
 }

@@ -121,7 +121,7 @@ func (w *world) checkTasks(flows map[ci.WorkflowID]ci.Workflow) {
 			for i, t := range j.Tasks {
 				id := j.ID.Task(i)
 				acked, known := w.border.acked[id]
-				if known && (acked.epoch != t.Epoch || acked.status != t.Status) && t.Status != ci.Canceled && !w.runsAgain(id) {
+				if known && (acked.epoch != t.Epoch || acked.status != t.Status) && t.Status != ci.Canceled && !w.border.again[id] {
 					w.trace.breaks("P9: %s: epoch %d finished as %s, it is %s of epoch %d (%s)", w.nameOf(id), acked.epoch, acked.status, t.Status, t.Epoch, t.Reason)
 				}
 				if t.Status == ci.Success || t.Status == ci.TimedOut {

@@ -65,7 +65,7 @@ func TestSim_P1_P4_P5_P6_P7_P14_P18_P25_P27(t *testing.T) {
 		for range again {
 			o := play(t, seed)
 			if len(o.wrong) > 0 {
-				t.Fatalf("%s\n\n%d things are wrong, the first: %s\nagain: RONDO_SEED=%d RONDO_SIM_AGAIN=20 go test -run TestSim ./cmd/internal/sim\nthen add the seed to testdata/seeds.txt",
+				t.Fatalf("\n%s\n\n%d things are wrong, the first: %s\nagain: RONDO_SEED=%d RONDO_SIM_AGAIN=20 go test -run TestSim ./cmd/internal/sim\nthen add the seed to testdata/seeds.txt",
 					o.trace, len(o.wrong), o.wrong[0], seed)
 			}
 			lives += o.lives

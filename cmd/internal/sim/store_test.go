@@ -75,7 +75,15 @@ func (s store) Start(ctx context.Context, id ci.PipelineID, change func(*ci.Pipe
 }
 
 func (s store) Update(ctx context.Context, id ci.WorkflowID, change func(*ci.Workflow) ([]ci.Event, error)) error {
-	return s.out.pass(ctx, "store", "update", func() error { return s.DB.Update(ctx, id, change) })
+	return s.out.pass(ctx, "store", "update", func() error {
+		return s.DB.Update(ctx, id, func(w *ci.Workflow) ([]ci.Event, error) {
+			events, err := change(w)
+			if err == nil {
+				s.out.w.border.reads(w)
+			}
+			return events, err
+		})
+	})
 }
 
 func (s store) Workflow(ctx context.Context, id ci.WorkflowID) (w ci.Workflow, err error) {

@@ -41,6 +41,7 @@ type world struct {
 	bootAt time.Time
 	lives  int
 	names  map[ci.TaskID]string
+	starts map[handOut]int       // of agents
 	cuts   map[handOut]time.Time // until when an agent is cut off
 	people people
 }
@@ -58,7 +59,7 @@ type life struct {
 func newWorld(seed uint64, dir string) *world {
 	w := &world{
 		seed: seed, dice: newDice(seed), trace: &trace{began: time.Now()}, border: newBorder(), yard: newYard(),
-		db: memdb.New(), dir: dir, names: map[ci.TaskID]string{}, cuts: map[handOut]time.Time{}, people: newPeople(),
+		db: memdb.New(), dir: dir, names: map[ci.TaskID]string{}, starts: map[handOut]int{}, cuts: map[handOut]time.Time{}, people: newPeople(),
 	}
 	w.yard.Cluster = schedulertest.NewCluster(w.agents, nodes()...)
 	return w
@@ -192,18 +193,6 @@ func (w *world) cut(h handOut) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return time.Now().Before(w.cuts[h])
-}
-
-// runsAgain reports whether it was said that the steps of a task run again, as
-// an orderly stop does.
-func (w *world) runsAgain(t ci.TaskID) bool {
-	job, _, _ := t.Split()
-	for e, err := range w.db.Events(context.Background(), 0) {
-		if err == nil && e.Job == job && strings.Contains(e.Reason, "its steps will run again") {
-			return true
-		}
-	}
-	return false
 }
 
 // heal ends all faults.
