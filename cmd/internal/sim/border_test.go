@@ -22,7 +22,7 @@ type border struct {
 	ran      map[ci.TaskID]handOut            // the epoch in which steps ran
 	bytes    map[ci.LogKey]int64              // that are acknowledged
 	canceled map[ci.JobID]time.Time
-	liars    map[handOut]bool // that said they sent what they had not
+	liars    map[handOut]bool   // that said they sent what they had not
 	again    map[ci.TaskID]bool // of which it was said that their steps run again
 	answers  map[string]int
 }

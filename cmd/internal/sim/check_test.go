@@ -76,6 +76,8 @@ func (w *world) checkFlow(f ci.Workflow) {
 			}
 		}
 		switch {
+		case len(f.Past) > 0 || f.RerunOf != "":
+			// What a job required may have run again since; the events tell.
 		case j.Status == ci.NotRun && met:
 			w.trace.breaks("P25: job %s did not run, and might have", j.Name)
 		case j.Status != ci.NotRun && j.Status != ci.Canceled && !met:
