@@ -90,7 +90,7 @@ func (a *agent) wait(d time.Duration) {
 		if left <= 0 {
 			return
 		}
-		time.Sleep(left)
+		time.Sleep(min(left, 30*time.Second))
 	}
 }
 
@@ -194,6 +194,29 @@ func (a *agent) keep(stop chan struct{}) {
 	}
 }
 
+// hangs stops the agent for good, until somebody kills it. One that the cluster
+// has forgotten nobody can kill.
+func (a *agent) hangs() bool {
+	if !a.w.dice.strikes("agent: hangs", a.name) {
+		return false
+	}
+	a.w.trace.say("fault   %s hangs", a.name)
+	a.mu.Lock()
+	a.paused = time.Now().Add(endOfTime)
+	a.mu.Unlock()
+	for began := time.Now(); !a.w.yard.gone(a.p) && time.Since(began) < 2*healLimit; {
+		time.Sleep(5 * time.Second)
+		if a.w.yard.forgot(a.p) && time.Since(began) > 30*time.Minute {
+			break
+		}
+	}
+	a.mu.Lock()
+	a.paused = time.Time{}
+	a.mu.Unlock()
+	a.lost.Store(true)
+	return true
+}
+
 // work runs the steps and finishes.
 func (a *agent) work(ctx context.Context, work ci.Work) error {
 	d := a.w.dice
@@ -219,7 +242,7 @@ func (a *agent) work(ctx context.Context, work ci.Work) error {
 			outcome = ci.Canceled
 			break
 		}
-		if a.dies("before a step") {
+		if a.hangs() || a.dies("before a step") {
 			return nil
 		}
 		if err := a.step(i, ci.StepRun, status, stopping); err != nil {

@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"context"
 	"strings"
 	"sync"
 	"time"
@@ -22,8 +23,10 @@ type border struct {
 	ran      map[ci.TaskID]handOut            // the epoch in which steps ran
 	bytes    map[ci.LogKey]int64              // that are acknowledged
 	canceled map[ci.JobID]time.Time
-	liars    map[handOut]bool   // that said they sent what they had not
-	again    map[ci.TaskID]bool // of which it was said that their steps run again
+	liars    map[handOut]bool    // that said they sent what they had not
+	again    map[ci.TaskID]bool  // of which it was said that their steps run again
+	stored   map[ci.TaskID]int64 // the epoch of its ticket
+	holders  map[handOut]string  // whose lease is stored
 	answers  map[string]int
 }
 
@@ -43,7 +46,7 @@ func newBorder() *border {
 	return &border{
 		grants: map[ci.TaskID]map[int64]grant{}, finished: map[handOut]int64{}, acked: map[ci.TaskID]ended{},
 		meant: map[handOut]map[string]ci.Status{}, ran: map[ci.TaskID]handOut{}, bytes: map[ci.LogKey]int64{},
-		canceled: map[ci.JobID]time.Time{}, liars: map[handOut]bool{}, again: map[ci.TaskID]bool{}, answers: map[string]int{},
+		canceled: map[ci.JobID]time.Time{}, liars: map[handOut]bool{}, again: map[ci.TaskID]bool{}, stored: map[ci.TaskID]int64{}, holders: map[handOut]string{}, answers: map[string]int{},
 	}
 }
 
@@ -78,6 +81,10 @@ func (b *border) saw(w *world, q request, began int64, code int, body []byte) {
 	}
 	switch q.op {
 	case "claim":
+		// A lease that was taken away before the answer is stored as lost.
+		if h := b.holders[q.handOut]; h != q.worker && h != "(lost)" {
+			w.trace.breaks("P4: %s: epoch %d was given to %s, and stored is %q", name, q.epoch, q.worker, b.holders[q.handOut])
+		}
 		if b.grants[q.task] == nil {
 			b.grants[q.task] = map[int64]grant{}
 		}
@@ -101,6 +108,33 @@ func (b *border) finishedAs(w *world, q request, name string) {
 		w.trace.breaks("P9: %s: epoch %d finished as %s and as %s", name, q.epoch, old.status, status)
 	}
 	b.acked[q.task] = ended{q.epoch, status}
+	job, index, _ := q.task.Split()
+	id, err := w.db.JobWorkflow(context.Background(), job)
+	f, _ := w.db.Workflow(context.Background(), id)
+	if j := f.Attempt(job); err != nil || j == nil || !j.Tasks[index].Status.Ended() && !b.again[q.task] {
+		w.trace.breaks("P9: %s: epoch %d was told that it has finished, and nothing of that is stored", name, q.epoch)
+	}
+}
+
+// stores notes the tickets that are durable now.
+func (b *border) stores(tickets []ci.Ticket) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, t := range tickets {
+		b.stored[t.Task.ID] = t.Epoch
+		if t.State == ci.TicketLeased && b.holders[handOut{t.Task.ID, t.Epoch}] == "" {
+			b.holders[handOut{t.Task.ID, t.Epoch}] = t.Worker
+		}
+	}
+}
+
+// submits judges a hand-out that reaches the cluster.
+func (b *border) submits(w *world, p scheduler.Placement) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.stored[p.Task.ID] < p.Epoch {
+		w.trace.breaks("P4: %s: epoch %d reached the cluster, and stored is %d", w.taskName(p.Task), p.Epoch, b.stored[p.Task.ID])
+	}
 }
 
 // late judges a step that was let through after its job was canceled. An agent

@@ -10,6 +10,7 @@ import (
 
 	"github.com/rondo-ci/rondo/ci"
 	"github.com/rondo-ci/rondo/ci/fsck"
+	"github.com/rondo-ci/rondo/scheduler"
 )
 
 // check compares what there is in the end with what was acknowledged.
@@ -125,6 +126,9 @@ func (w *world) checkTasks(flows map[ci.WorkflowID]ci.Workflow) {
 				acked, known := w.border.acked[id]
 				if known && (acked.epoch != t.Epoch || acked.status != t.Status) && t.Status != ci.Canceled && !w.border.again[id] {
 					w.trace.breaks("P9: %s: epoch %d finished as %s, it is %s of epoch %d (%s)", w.nameOf(id), acked.epoch, acked.status, t.Status, t.Epoch, t.Reason)
+				}
+				if strings.HasPrefix(t.Reason, liar+string(scheduler.PlacementLost)) && strings.Contains(t.Reason, "; steps of it had begun") {
+					w.trace.breaks("P18: %s was ended although its agent held the lease: %s", w.nameOf(id), t.Reason)
 				}
 				if t.Status == ci.Success || t.Status == ci.TimedOut {
 					said := false

@@ -47,12 +47,22 @@ func (y *yard) gone(p scheduler.Placement) bool {
 	return killed || !hidden && !y.Alive(p)
 }
 
+// forgot reports whether the cluster does not know a placement any more.
+func (y *yard) forgot(p scheduler.Placement) bool {
+	y.mu.Lock()
+	defer y.mu.Unlock()
+	return y.hidden[handOut{p.Task.ID, p.Epoch}]
+}
+
+// liar is how the cluster says what is not true.
+const liar = "the cluster takes it for "
+
 // said returns a placement as the cluster tells it.
 func (y *yard) said(p scheduler.Placement) scheduler.Placement {
 	y.mu.Lock()
 	defer y.mu.Unlock()
 	if state := y.lies[handOut{p.Task.ID, p.Epoch}]; state != "" && p.State == scheduler.PlacementRunning {
-		p.State, p.Reason = state, "so says the cluster"
+		p.State, p.Reason = state, liar+string(state)
 	}
 	return p
 }
@@ -78,6 +88,7 @@ func (c cluster) Run(ctx context.Context) error {
 func (c cluster) Submit(ctx context.Context, p scheduler.Placement) error {
 	return c.out.pass(ctx, "cluster", "submit "+c.out.w.taskName(p.Task), func() error {
 		c.out.w.know(p.Task)
+		c.out.w.border.submits(c.out.w, p)
 		return c.yard.Submit(ctx, p)
 	})
 }

@@ -23,10 +23,10 @@ type dice struct {
 // faults are all faults there are, with how often they strike in a world that
 // has them, in a thousand.
 var faults = map[string]int{
-	"store: fails": 30, "store: answer lost": 30, "logs: fail": 30, "logs: answer lost": 30,
+	"store: fails": 30, "store: answer lost": 30, "store: slow": 15, "server: dies": 2, "logs: fail": 30, "logs: answer lost": 30,
 	"door: request lost": 40, "door: answer lost": 40, "door: twice": 40, "door: late": 15,
 	"cluster: fails": 60, "cluster: answer lost": 40, "cluster: starts two": 100,
-	"agent: dies": 30, "agent: pauses": 15, "agent: is deaf": 100, "agent: loses output": 60, "compiler: fails": 100,
+	"agent: dies": 30, "agent: pauses": 15, "agent: is deaf": 100, "agent: hangs": 20, "agent: loses output": 60, "compiler: fails": 100,
 }
 
 // newDice decides which faults the world has: about half of them, some rare,
@@ -106,8 +106,7 @@ func (t *trace) breaks(format string, args ...any) {
 	t.wrong = append(t.wrong, text)
 }
 
-// about returns the lines in which one of the words stands, and those of the
-// world itself, at most so many from the end.
+// text returns the lines, at most so many from the end.
 func (t *trace) text(limit int) string {
 	t.mu.Lock()
 	defer t.mu.Unlock()

@@ -30,10 +30,13 @@ type gateway struct {
 // done, after a while. kind names the fault, what the thing.
 func (g *gateway) pass(ctx context.Context, kind, what string, do func() error) error {
 	time.Sleep(g.w.dice.between(50*time.Microsecond, 5*time.Millisecond, kind, what))
+	if kind == "store" && g.w.dice.strikes("store: slow", what) {
+		time.Sleep(g.w.dice.between(time.Second, 20*time.Second, kind, what, "slow"))
+	}
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	if g.dead.Load() {
+	if g.dies("before", kind+" "+what) || g.dead.Load() {
 		return errGone
 	}
 	fails, lost := kind+": fails", kind+": answer lost"
@@ -45,6 +48,9 @@ func (g *gateway) pass(ctx context.Context, kind, what string, do func() error) 
 		return errBroken
 	}
 	err := do()
+	if g.dies("after", kind+" "+what) {
+		return errGone
+	}
 	if err == nil && g.w.dice.strikes(lost, what) {
 		g.w.trace.say("fault   %s: %s", lost, what)
 		err = errLost
@@ -54,6 +60,15 @@ func (g *gateway) pass(ctx context.Context, kind, what string, do func() error) 
 		return errGone
 	}
 	return err
+}
+
+// dies kills the process here, as kill -9 may.
+func (g *gateway) dies(when, what string) bool {
+	if !g.w.dice.strikes("server: dies", when, what) || g.dead.Swap(true) {
+		return false
+	}
+	g.w.trace.say("fault   the server dies %s: %s", when, what)
+	return true
 }
 
 // A store is the records, as one life sees them.
@@ -146,7 +161,13 @@ type backlog struct {
 }
 
 func (b backlog) Put(ctx context.Context, cursor uint64, tickets ...ci.Ticket) error {
-	return b.out.pass(ctx, "store", "put tickets", func() error { return b.Backlog.Put(ctx, cursor, tickets...) })
+	return b.out.pass(ctx, "store", "put tickets", func() error {
+		err := b.Backlog.Put(ctx, cursor, tickets...)
+		if err == nil {
+			b.out.w.border.stores(tickets)
+		}
+		return err
+	})
 }
 
 func (b backlog) Remove(ctx context.Context, tasks ...ci.TaskID) error {

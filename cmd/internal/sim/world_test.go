@@ -154,14 +154,10 @@ func (w *world) pass(d time.Duration) error {
 				return err
 			}
 		}
-		if l != nil {
-			select {
-			case err := <-l.done:
-				w.trace.say("server  has ended by itself: %v", err)
-				l.cancel()
-				w.buried(2 * time.Second)
-			default:
-			}
+		if l != nil && l.out.dead.Load() { // it died at a fault, or has given up
+			l.cancel()
+			w.trace.say("server  has ended: %v", <-l.done)
+			w.buried(2 * time.Second)
 		}
 		if !time.Now().Before(end) {
 			return nil
