@@ -127,6 +127,7 @@ func (w *world) checkTasks(flows map[ci.WorkflowID]ci.Workflow) {
 				if known && (acked.epoch != t.Epoch || acked.status != t.Status) && t.Status != ci.Canceled && !w.border.again[id] {
 					w.trace.breaks("P9: %s: epoch %d finished as %s, it is %s of epoch %d (%s)", w.nameOf(id), acked.epoch, acked.status, t.Status, t.Epoch, t.Reason)
 				}
+				w.checkBegun(id, t.Epoch)
 				if strings.HasPrefix(t.Reason, liar+string(scheduler.PlacementLost)) && strings.Contains(t.Reason, "; steps of it had begun") {
 					w.trace.breaks("P18: %s was ended although its agent held the lease: %s", w.nameOf(id), t.Reason)
 				}
@@ -139,6 +140,19 @@ func (w *world) checkTasks(flows map[ci.WorkflowID]ci.Workflow) {
 						w.trace.breaks("P4: %s is %s of epoch %d, and no agent said so", w.nameOf(id), t.Status, t.Epoch)
 					}
 				}
+			}
+		}
+	}
+}
+
+// checkBegun: no step is written of a hand-out that was taken back because no
+// step of it had begun.
+func (w *world) checkBegun(id ci.TaskID, last int64) {
+	for epoch := int64(1); epoch < last && !w.border.again[id]; epoch++ {
+		steps, _ := w.db.Steps(context.Background(), id, epoch)
+		for _, s := range steps {
+			if s.Kind != ci.StepEnvironment {
+				w.trace.breaks("P6: %s: step %d of epoch %d had begun, and epoch %d was handed out", w.nameOf(id), s.Index, epoch, last)
 			}
 		}
 	}
