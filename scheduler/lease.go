@@ -68,6 +68,7 @@ func (s *Scheduler) claim(ctx context.Context, task ci.TaskID, epoch int64, work
 		select {
 		case <-told:
 		case <-ctx.Done():
+		case <-s.stopped: // it is durable; the next process tells
 		}
 	}
 	return l, nil

@@ -316,3 +316,36 @@ func TestFencedBeforeTheQuestion(t *testing.T) {
 		require.Equal(t, 1, s.cluster.Submits(id, 2))
 	}, node)
 }
+
+// A claim that comes while the scheduler stops is answered, although nobody is
+// left to tell that the task runs. Whether it is still stored is chance.
+func TestP14_ClaimWhileStopping(t *testing.T) {
+	stored := 0
+	for range 20 {
+		play(t, scheduler.Config{}, func(t *testing.T, s *stage) {
+			id := s.queue(ci.Task{})
+			release := make(chan struct{})
+			s.backlog.SetFault(func(string, []ci.Ticket) error {
+				<-release
+				return nil
+			})
+			s.queue(ci.Task{}) // its ticket is being written
+			s.cancel()
+			synctest.Wait()
+			ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+			defer cancel()
+			claimed := make(chan error, 1)
+			go func() {
+				_, err := s.Claim(ctx, id, 1, "w")
+				claimed <- err
+			}()
+			synctest.Wait()
+			close(release)
+			if err := <-claimed; err == nil {
+				stored++
+			}
+			require.NoError(t, ctx.Err(), "the claim waits for ever")
+		}, node)
+	}
+	require.Positive(t, stored)
+}
