@@ -2,6 +2,7 @@ package sim
 
 import (
 	"bufio"
+	"fmt"
 	"math/rand/v2"
 	"os"
 	"strconv"
@@ -30,6 +31,10 @@ func play(t *testing.T, seed uint64) (o outcome) {
 	}
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(seed, dir)
+		watchdog := time.AfterFunc(3*endOfTime, func() {
+			panic(fmt.Sprintf("%s\n\nthe world does not end; %s", w.trace.text(400), repeat(seed)))
+		})
+		defer watchdog.Stop()
 		took, err := w.run()
 		require.NoError(t, err)
 		if dir != "" { // as the next process reads them
@@ -42,6 +47,11 @@ func play(t *testing.T, seed uint64) (o outcome) {
 		o = outcome{w.trace.wrong, w.trace.text(400), took, w.lives, w.border.answers}
 	})
 	return o
+}
+
+// repeat says how a seed runs again.
+func repeat(seed uint64) string {
+	return fmt.Sprintf("again: RONDO_SEED=%d RONDO_SIM_AGAIN=20 go test -run TestSim ./cmd/internal/sim\nthen add the seed to testdata/seeds.txt", seed)
 }
 
 // TestSim_P1_P4_P5_P6_P7_P14_P18_P25_P27 runs worlds. Those whose seed has failed
@@ -65,8 +75,7 @@ func TestSim_P1_P4_P5_P6_P7_P14_P18_P25_P27(t *testing.T) {
 		for range again {
 			o := play(t, seed)
 			if len(o.wrong) > 0 {
-				t.Fatalf("\n%s\n\n%d things are wrong, the first: %s\nagain: RONDO_SEED=%d RONDO_SIM_AGAIN=20 go test -run TestSim ./cmd/internal/sim\nthen add the seed to testdata/seeds.txt",
-					o.trace, len(o.wrong), o.wrong[0], seed)
+				t.Fatalf("\n%s\n\n%d things are wrong, the first: %s\n%s", o.trace, len(o.wrong), o.wrong[0], repeat(seed))
 			}
 			lives += o.lives
 			longest = max(longest, o.took)
