@@ -93,7 +93,8 @@ func (b *border) saw(w *world, q request, began int64, code int, body []byte) {
 		}
 	case "append":
 		k := ci.LogKey{Task: q.task, Epoch: q.epoch, Step: q.step}
-		b.bytes[k] = max(b.bytes[k], next(body))
+		// Its own bytes: the size that is told counts the door's mark too.
+		b.bytes[k] = max(b.bytes[k], min(next(body), q.offset+int64(len(q.body))))
 	case "finish":
 		b.finishedAs(w, q, name)
 	case "put":

@@ -27,6 +27,7 @@ type request struct {
 	worker string
 	op     string // claim, renew, finish, put, append
 	step   int
+	offset int64 // of an append
 	method string
 	url    string
 	header http.Header
@@ -54,6 +55,7 @@ func read(r *http.Request) (request, error) {
 		q.step, _ = strconv.Atoi(part[7])
 		if len(part) > 8 {
 			q.op = "append"
+			q.offset, _ = strconv.ParseInt(r.URL.Query().Get("offset"), 10, 64)
 		}
 	}
 	return q, nil
