@@ -102,7 +102,7 @@ func pausedPastItsLease(t *testing.T, times int) {
 	b.start()
 	for range times {
 		pipeline, job, agent := b.begin()
-		require.NoError(t, syscall.Kill(agent, syscall.SIGSTOP))
+		freeze(t, agent)
 		require.Equal(t, ci.InfraFailed, b.status(pipeline), b.s.errors())
 		before := b.s.log(job, 0, 1)
 		_ = syscall.Kill(agent, syscall.SIGCONT) // unless it was killed
@@ -130,7 +130,7 @@ func TestP4a_PausedBeforeItClaims(t *testing.T) {
 		waits = b.s.agentProcesses()
 		return len(waits) == 1
 	})
-	require.NoError(t, syscall.Kill(waits[0], syscall.SIGSTOP))
+	freeze(t, waits[0])
 	id, status := b.trigger()
 	require.Equal(t, http.StatusCreated, status)
 	require.Equal(t, ci.Success, b.status(id), b.s.errors())

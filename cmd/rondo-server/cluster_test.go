@@ -191,7 +191,7 @@ func killConductors(t *testing.T, times int) {
 		case 0: // it stays away
 			w.servers[old].kill()
 		case 1: // it is paused, and goes on when another one conducts
-			require.NoError(t, w.servers[old].cmd.Process.Signal(syscall.SIGSTOP))
+			freeze(t, w.servers[old].cmd.Process.Pid)
 		case 2: // it is started again at once
 			w.servers[old].kill()
 			w.start(old)

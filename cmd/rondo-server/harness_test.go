@@ -318,6 +318,24 @@ func (s *server) log(job string, node, step int) string {
 	return body
 }
 
+// freeze stops a process, and returns when none of its threads runs any more:
+// those that run meanwhile go on for a moment.
+func freeze(t *testing.T, pid int) {
+	t.Helper()
+	require.NoError(t, syscall.Kill(pid, syscall.SIGSTOP))
+	require.Eventually(t, func() bool {
+		threads, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/stat", pid))
+		require.NoError(t, err)
+		for _, file := range threads {
+			text, err := os.ReadFile(file)
+			if _, after, found := strings.Cut(string(text), ") "); err == nil && (!found || after[0] != 'T') {
+				return false
+			}
+		}
+		return len(threads) > 0
+	}, 30*time.Second, time.Millisecond)
+}
+
 // serverDir is a temporary folder for what servers keep. Agents of a server that
 // was killed may still write there for a moment when the test has ended.
 func serverDir(t testing.TB) string {

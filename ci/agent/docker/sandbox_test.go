@@ -193,7 +193,7 @@ func TestARC03_LimitsAreThoseOfTheClass(t *testing.T) {
 
 func TestServicesAnswerAtLocalhostAndByName(t *testing.T) {
 	e := executor(t, nil)
-	w := work(box, agenttest.Run(`for i in 1 2 3 4 5 6 7 8 9; do nc -w 1 localhost 7001 </dev/null && break; sleep 0.2; done; nc -w 1 db 7002 </dev/null; nc -w 1 db 7003 < /dev/null`))
+	w := work(box, agenttest.Run(`for at in localhost:7001 db:7002 db:7003; do until nc -w 1 ${at%:*} ${at#*:} </dev/null; do sleep 0.1; done; done`))
 	w.Job.Executor.Images[0].Command = []string{"sh", "-c", "while :; do nc -l -p 7003 -e echo primary $A; done"}
 	w.Job.Executor.Images[0].Environment = []ci.Var{{Name: "A", Value: "own"}}
 	serve := func(port string) []string {
