@@ -64,7 +64,7 @@ var thirdParties = []struct{ path, rooms, reason string }{
 	{"golang.org/x/net", "proxy", "httpproxy, the code by which Go programs decide about a proxy"},
 	{"golang.org/x/oauth2", "auth", "the exchange of codes of a login at GitHub, with PKCE"},
 	{"golang.org/x/sync", "*", "errgroup: goroutines that somebody owns"},
-	{"golang.org/x/sys", "ci/agent scheduler storage cmd", "process groups, boot-time clock, fsync of folders"},
+	{"golang.org/x/sys", "ci/agent scheduler storage vmservice cmd", "process groups, boot-time clock, fsync of folders; devices and processes of machines on the host, in vmservice/onhost only"},
 	{"golang.org/x/term", "cmd", "the width of a terminal"},
 	{"golang.org/x/text", "auth ci/config", "Unicode normal forms of names"},
 	{"modernc.org/sqlite", "storage", "SQLite without cgo: one binary, nothing to install"},

@@ -1,0 +1,83 @@
+package onhost
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"syscall"
+	"time"
+)
+
+// pause is between two tries of what has no way to be waited for.
+const pause = 10 * time.Millisecond
+
+// lock opens a file or folder and locks it, against other goroutines as well as
+// other processes. Closing it unlocks; so does the death of the process. One
+// that is not there is fs.ErrNotExist, also when it went while we waited.
+func lock(ctx context.Context, path string, flags int) (*os.File, error) {
+	for {
+		f, err := os.OpenFile(path, flags, 0o600)
+		if err != nil {
+			return nil, err
+		}
+		if err := flock(ctx, f, syscall.LOCK_EX); err != nil {
+			f.Close()
+			return nil, fmt.Errorf("lock %s: %w", path, err)
+		}
+		mine, err := f.Stat()
+		if err == nil {
+			if now, err := os.Stat(path); err == nil && os.SameFile(mine, now) {
+				return f, nil
+			}
+		}
+		f.Close() // another one is there under that name, or none
+	}
+}
+
+func flock(ctx context.Context, f *os.File, how int) error {
+	return poll(ctx, func() (bool, error) {
+		err := syscall.Flock(int(f.Fd()), how|syscall.LOCK_NB)
+		if errors.Is(err, syscall.EWOULDBLOCK) || errors.Is(err, syscall.EINTR) {
+			return false, nil
+		}
+		return true, err
+	})
+}
+
+// poll asks until it is done, there is an error, or the context ends.
+func poll(ctx context.Context, done func() (bool, error)) error {
+	for {
+		if ok, err := done(); ok || err != nil {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(pause):
+		}
+	}
+}
+
+// write writes a file whole or not at all.
+func write(path string, data []byte, mode fs.FileMode) error {
+	f, err := os.CreateTemp(filepath.Dir(path), ".new-*")
+	if err != nil {
+		return err
+	}
+	defer os.Remove(f.Name())
+	_, err = f.Write(data)
+	err = errors.Join(err, f.Chmod(mode), f.Sync(), f.Close())
+	if err != nil {
+		return err
+	}
+	return os.Rename(f.Name(), path)
+}
+
+// exists reports whether there is a file or folder of that name.
+func exists(path string) bool {
+	_, err := os.Lstat(path)
+	return err == nil
+}
