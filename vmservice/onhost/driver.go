@@ -233,8 +233,9 @@ func (d *Driver) stop(ctx context.Context, id string) error {
 func (d *Driver) bury(ctx context.Context, s state) (forgotten bool, err error) {
 	dir := d.machineDir(s.record.ID)
 	old := time.Since(s.changed) > keepGone
-	if !old && !exists(filepath.Join(dir, fileDisk)) && !exists(filepath.Join(dir, fileSeed)) {
-		return false, nil
+	g, err := d.group(s.record.ID)
+	if err != nil || !old && !exists(filepath.Join(dir, fileDisk)) && !exists(filepath.Join(dir, fileSeed)) && !exists(g.dir) {
+		return false, err
 	}
 	if err := d.kill(ctx, s.record.ID, s.why()); err != nil {
 		return false, err

@@ -37,7 +37,7 @@ export SYSTEMD_NSPAWN_UNIFIED_HIERARCHY=1
 export SYSTEMD_NSPAWN_API_VFS_WRITABLE=network
 status=0
 timeout -s TERM -k 15 "$life" sh -c 'echo 0 >"$0/cgroup.procs"; exec "$@"' "$group" \
-	systemd-nspawn -q --register=no --keep-unit --directory=root --network-namespace-path=/proc/self/ns/net \
+	systemd-nspawn -q --register=no --keep-unit --directory=root --network-namespace-path=/proc/self/ns/net --capability=CAP_NET_ADMIN \
 	--hostname="$name" --resolv-conf=off --timezone=off --link-journal=no --console=read-only \
 	--system-call-filter="bpf keyctl add_key" --boot </dev/null >/dev/null 4>&- || status=$?
 case $status in

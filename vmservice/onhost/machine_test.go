@@ -1,0 +1,196 @@
+package onhost_test
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/rondo-ci/rondo/ci"
+	"github.com/rondo-ci/rondo/vmservice"
+	"github.com/rondo-ci/rondo/vmservice/guest"
+	"github.com/rondo-ci/rondo/vmservice/onhost"
+)
+
+// A machine takes a job: it proves the key that was known before, its engine
+// keeps layers by overlay2 and runs containers, its user may do what it likes.
+func TestVMS08_MachineTakesAJob(t *testing.T) {
+	d := open(t, config(t))
+	m := create(t, d, "job")
+	c := enter(t, m)
+	wait(t, "the machine passes the probe of the pool", func() bool {
+		return guest.Prober{}.Probe(t.Context(), m, vmservice.Access{User: "circleci", Key: me().key}) == nil
+	})
+	require.Equal(t, "overlay2", must(t, c, "docker info --format '{{.Driver}}'"))
+	require.Equal(t, "running", must(t, c, "systemctl is-system-running --wait"))
+	require.Equal(t, "root", must(t, c, "sudo -n id -un"))
+	for _, tool := range []string{"git", "curl", "jq", "make", "python3", "unzip", "zstd", "docker-compose", "ip", "mkfs.ext4"} {
+		must(t, c, "sudo which "+tool)
+	}
+	busybox, err := exec.LookPath("busybox")
+	if err != nil {
+		t.Skip("no busybox: install busybox-static")
+	}
+	s, err := c.NewSession()
+	require.NoError(t, err)
+	tar := exec.Command("tar", "-C", filepath.Dir(busybox), "-cf", "-", "busybox")
+	s.Stdin, err = tar.StdoutPipe()
+	require.NoError(t, err)
+	require.NoError(t, tar.Start())
+	out, err := s.CombinedOutput("docker import - busybox:1")
+	require.NoError(t, err, "%s", out)
+	require.NoError(t, tar.Wait())
+	require.Equal(t, "hi", must(t, c, "docker run --rm busybox:1 /busybox echo hi"))
+	require.Contains(t, must(t, c, "printf 'FROM busybox:1\\nRUN [\"/busybox\", \"touch\", \"/made\"]\\n' | docker build -q -"), "sha256:")
+
+	// The console of systemd is not kept: a job can't fill the disk with it.
+	must(t, c, "sudo sh -c 'head -c 1000000 /dev/zero >/dev/console'")
+	out, err = os.ReadFile(logOf(t, m.ID))
+	require.NoError(t, err)
+	require.Less(t, len(out), 1000)
+}
+
+// logOf finds the log of a machine under the temporary folders of the test.
+func logOf(t *testing.T, id string) string {
+	t.Helper()
+	found, err := filepath.Glob(filepath.Join(os.TempDir(), strings.ReplaceAll(t.Name(), "/", "")+"*", "*", "*", "*", "machines", id, "log"))
+	require.NoError(t, err)
+	require.Len(t, found, 1)
+	return found[0]
+}
+
+// What one machine has written, no other finds: the image does not change.
+func TestVMS10_NothingOfAMachineStays(t *testing.T) {
+	d := open(t, config(t))
+	first := enter(t, create(t, d, "first"))
+	must(t, first, "sudo sh -c 'echo evil >/etc/evil; rm /usr/bin/git; echo evil >>/usr/bin/curl; sync'")
+	m := create(t, d, "second")
+	second := enter(t, m)
+	must(t, second, "git --version && curl --version && ! test -e /etc/evil")
+	require.NotEqual(t, m.HostKey, create(t, d, "first").HostKey)
+
+	// A key that had its machine never gets a second one.
+	require.NoError(t, d.Destroy(t.Context(), m.ID))
+	again, err := d.Create(t.Context(), "second", forJob, boot(time.Hour))
+	require.NoError(t, err)
+	require.Equal(t, vmservice.MachineGone, again.State)
+	require.Equal(t, "it was destroyed", again.Why)
+	require.NoError(t, d.Age(m.ID))
+	require.Empty(t, state(t, d, m.ID).ID, "it is not listed forever")
+}
+
+func TestVMS10_MachinesAtOnce(t *testing.T) {
+	d := open(t, config(t))
+	machines := make([]vmservice.Machine, 3)
+	errs := make([]error, len(machines))
+	var wg sync.WaitGroup
+	for i := range machines {
+		wg.Go(func() {
+			machines[i], errs[i] = d.Create(t.Context(), fmt.Sprint("parallel ", i), forJob, boot(time.Hour))
+		})
+	}
+	wg.Wait()
+	seen := map[string]bool{}
+	for i, m := range machines {
+		require.NoError(t, errs[i])
+		require.False(t, seen[m.Address], "an address twice")
+		seen[m.Address] = true
+		require.Equal(t, "circleci", must(t, enter(t, m), "id -un"))
+	}
+}
+
+// A machine ends by itself, with nobody who asks; so does one whose job shuts it
+// down, and one that somebody killed.
+func TestVMS12_LifeEndsAMachine(t *testing.T) {
+	d := open(t, config(t))
+	short, err := d.Create(t.Context(), "short", forJob, boot(time.Second))
+	require.NoError(t, err)
+	off := create(t, d, "off")
+	_, _ = run(enter(t, off), "sudo systemctl poweroff") // the line breaks
+	for id, why := range map[string]string{short.ID: "its longest life was over", off.ID: "it shut itself down"} {
+		wait(t, "machine ends: "+why, func() bool { return state(t, d, id).State == vmservice.MachineGone })
+		require.Contains(t, state(t, d, id).Why, why)
+	}
+	require.Empty(t, d.Traces())
+}
+
+// What the machines of a class may use is bounded.
+func TestVMS01_ClassesBound(t *testing.T) {
+	cfg := config(t)
+	cfg.Classes = map[string]onhost.Class{"medium": {CPUs: 0.5, MemoryMB: 512}}
+	d := open(t, cfg)
+	c := enter(t, create(t, d, "small"))
+	out, err := run(c, "python3 -c 'x = bytearray(900 << 20); print(len(x))'")
+	require.Error(t, err, "more memory than the class has: %s", out)
+	out, err = run(c, "sudo sh -c 'head -c 6000000000 /dev/zero >/big'")
+	require.Error(t, err, "more disk than there is")
+	require.Contains(t, out, "No space left")
+}
+
+func TestVMS01_BadCreates(t *testing.T) {
+	cfg := config(t)
+	d := open(t, cfg)
+	for name, c := range map[string]struct {
+		model vmservice.Model
+		boot  func(*vmservice.Boot)
+		says  string
+	}{
+		"private key":  {forJob, func(b *vmservice.Boot) { b.AuthorizedKey = me().key }, "is a private one"},
+		"two keys":     {forJob, func(b *vmservice.Boot) { b.AuthorizedKey += "\n" + me().public }, "is no line of authorized_keys"},
+		"path as user": {forJob, func(b *vmservice.Boot) { b.User = "../../x" }, "can't log in"},
+		"root":         {forJob, func(b *vmservice.Boot) { b.User = "root" }, "can't log in"},
+		"no such user": {forJob, func(b *vmservice.Boot) { b.User = "nobody-here" }, "has no user nobody-here"},
+		"zone":         {forJob, func(b *vmservice.Boot) { b.Zone = "us-east-1a" }, "a host has no zones"},
+		"arch":         {vmservice.Model{Kind: ci.MachineForJob, Arch: "s390x"}, func(*vmservice.Boot) {}, "machines of s390x are wanted"},
+	} {
+		b := boot(time.Hour)
+		c.boot(&b)
+		_, err := d.Create(t.Context(), name, c.model, b)
+		require.ErrorContains(t, err, c.says, name)
+		require.ErrorIs(t, err, ci.ErrInvalid, name)
+		require.NotContains(t, err.Error(), "PRIVATE")
+	}
+	all, err := d.List(t.Context())
+	require.NoError(t, err)
+	require.Empty(t, all)
+	require.NoError(t, d.Destroy(t.Context(), "../../etc"), "whatever that is, it is no machine")
+}
+
+// An image without the user of jobs is refused, before anything is made of it.
+func TestVMS08_ImageWithoutUser(t *testing.T) {
+	possible(t)
+	dir := t.TempDir()
+	cfg := onhost.Config{Dir: filepath.Join(dir, "machines"), Image: filepath.Join(dir, "image")}
+	d := open(t, cfg)
+	_, err := d.Create(t.Context(), "a", forJob, boot(time.Hour))
+	require.ErrorContains(t, err, "rondo-server machines image --onhost "+cfg.Image)
+	tree := filepath.Join(cfg.Image, "v1", "root", "etc")
+	require.NoError(t, os.MkdirAll(tree, 0o755))
+	require.NoError(t, os.Symlink("v1", filepath.Join(cfg.Image, "current")))
+	_, err = d.Create(t.Context(), "a", forJob, boot(time.Hour))
+	require.ErrorContains(t, err, "is not whole")
+	arch, err := exec.Command("go", "env", "GOARCH").Output()
+	require.NoError(t, err)
+	manifest := fmt.Appendf(nil, `{"arch": %q}`, bytes.TrimSpace(arch))
+	require.NoError(t, os.WriteFile(filepath.Join(cfg.Image, "v1", "manifest.json"), manifest, 0o600))
+	require.NoError(t, os.WriteFile(filepath.Join(tree, "passwd"), []byte("root:x:0:0::/root:/bin/sh\ncircleci2:x:1:1::/:/bin/sh\n"), 0o600))
+	_, err = d.Create(t.Context(), "a", forJob, boot(time.Hour))
+	require.ErrorContains(t, err, "has no user circleci")
+	all, err := d.Check(t.Context())
+	require.NoError(t, err)
+	said := ""
+	for _, a := range all {
+		if a.Verdict == vmservice.VerdictBad {
+			said += a.Setting + ": " + a.Text
+		}
+	}
+	require.Contains(t, said, "onhost.image: ")
+	require.Contains(t, said, "has no user circleci")
+}
