@@ -262,10 +262,8 @@ func (d *Driver) ids(ctx context.Context, folder string) ([]string, error) {
 			ids = append(ids, e.Name())
 			continue
 		}
-		if info, err := e.Info(); err == nil && time.Since(info.ModTime()) > time.Hour {
-			if err := os.RemoveAll(filepath.Join(d.home, folder, e.Name())); err != nil {
-				d.cfg.Log.Warn("remove an unfinished draft", "name", e.Name(), "err", err)
-			}
+		if err := abandoned(filepath.Join(d.home, folder, e.Name())); err != nil {
+			d.cfg.Log.Warn("remove an unfinished draft", "name", e.Name(), "err", err)
 		}
 	}
 	slices.Sort(ids)

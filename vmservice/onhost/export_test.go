@@ -25,6 +25,7 @@ func (d *Driver) Traces() []string {
 	add("/sys/class/net/" + d.prefix() + "*")
 	add(filepath.Join(runDir, "rules-"+d.tag))
 	machines := filepath.Join(globbed(d.home), "machines", "*")
+	add(filepath.Join(globbed(d.home), "*", ".new-*"))
 	for _, name := range []string{fileDisk, fileSeed} {
 		add(filepath.Join(machines, name))
 	}

@@ -76,6 +76,43 @@ func write(path string, data []byte, mode fs.FileMode) error {
 	return os.Rename(f.Name(), path)
 }
 
+// draft makes a folder that is locked until it is closed: one that is not is
+// nobody's any more, and [Driver.ids] removes it.
+func draft(parent string) (*os.File, error) {
+	if err := os.MkdirAll(parent, 0o700); err != nil {
+		return nil, err
+	}
+	for {
+		dir, err := os.MkdirTemp(parent, ".new-*")
+		if err != nil {
+			return nil, err
+		}
+		f, err := os.Open(dir)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue // removed before it was locked
+		} else if err != nil {
+			return nil, err
+		}
+		if syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB) == nil && exists(dir) {
+			return f, nil
+		}
+		f.Close()
+	}
+}
+
+// abandoned removes a draft that nobody has locked.
+func abandoned(dir string) error {
+	f, err := os.Open(dir)
+	if err != nil {
+		return ignoreMissing(err)
+	}
+	defer f.Close()
+	if syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB) != nil {
+		return nil
+	}
+	return os.RemoveAll(dir)
+}
+
 // exists reports whether there is a file or folder of that name.
 func exists(path string) bool {
 	_, err := os.Lstat(path)

@@ -130,14 +130,12 @@ func (d *Driver) place(dir string, r record) error {
 	if _, err := d.image(r.User); err != nil {
 		return err
 	}
-	parent := filepath.Dir(dir)
-	if err := os.MkdirAll(parent, 0o700); err != nil {
-		return err
-	}
-	draft, err := os.MkdirTemp(parent, ".new-*")
+	held, err := draft(filepath.Dir(dir))
 	if err != nil {
 		return err
 	}
+	defer held.Close()
+	draft := held.Name()
 	defer os.RemoveAll(draft)
 	text, err := json.Marshal(r)
 	if err != nil {

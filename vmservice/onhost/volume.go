@@ -83,14 +83,12 @@ func (d *Driver) placeVolume(dir string, v vmservice.Volume) error {
 	if err := d.room(v.Key); err != nil {
 		return err
 	}
-	parent := filepath.Dir(dir)
-	if err := os.MkdirAll(parent, 0o700); err != nil {
-		return err
-	}
-	draft, err := os.MkdirTemp(parent, ".new-*")
+	held, err := draft(filepath.Dir(dir))
 	if err != nil {
 		return err
 	}
+	defer held.Close()
+	draft := held.Name()
 	defer os.RemoveAll(draft)
 	text, err := json.Marshal(v)
 	if err != nil {
