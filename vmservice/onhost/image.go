@@ -190,24 +190,38 @@ func archives(ctx context.Context, file string) (codename, sources string, err e
 		text, err := os.ReadFile(file)
 		return codename, string(text), err
 	}
-	out, err := tool(ctx, "", "apt-get", "indextargets", "--format", "$(ORIGIN) $(RELEASE) $(COMPONENT) $(REPO_URI)", "Created-By: Packages")
-	if err != nil {
-		return "", "", err
+	for try := range 2 {
+		if try == 1 { // the host has never looked, or has thrown away what it saw
+			if _, err := tool(ctx, "", "apt-get", "-q", "update"); err != nil {
+				return "", "", err
+			}
+		}
+		out, err := tool(ctx, "", "apt-get", "indextargets", "--format", "$(ORIGIN) $(RELEASE) $(COMPONENT) $(REPO_URI)", "Created-By: Packages")
+		if err != nil {
+			return "", "", err
+		}
+		if sources = ownArchives(out, release["ID"], codename); sources != "" {
+			return codename, sources, nil
+		}
 	}
-	for line := range strings.Lines(out) {
+	return "", "", settings("onhost.image", "apt on this host knows no archive of %s: name a file of sources", codename)
+}
+
+// ownArchives picks from what apt knows the archives of the host's own release:
+// what others have may not fit.
+func ownArchives(known, id, codename string) string {
+	sources := ""
+	for line := range strings.Lines(known) {
 		f := strings.Fields(line)
-		if len(f) != 4 || !strings.EqualFold(f[0], release["ID"]) {
-			continue // another's archive: what it has may not fit
+		if len(f) != 4 || !strings.EqualFold(f[0], id) {
+			continue
 		}
 		rest, ours := strings.CutPrefix(f[1], codename)
 		if ours && slices.Contains([]string{"", "-updates", "-security"}, rest) {
 			sources += fmt.Sprintf("deb %s %s %s\n", f[3], f[1], f[2])
 		}
 	}
-	if sources == "" {
-		return "", "", settings("onhost.image", "apt on this host knows no archive of %s: run apt-get update first, or name a file of sources", codename)
-	}
-	return codename, sources, nil
+	return sources
 }
 
 // osRelease reads a file of the form of /etc/os-release.
