@@ -62,7 +62,9 @@ func (d *Driver) Attach(ctx context.Context, volume, machine string) (string, er
 	d.step("noted")
 	if err := d.plug(ctx, volume, machine); err != nil {
 		// It is taken back, or else it stays noted, and so will be.
-		_, undone := d.release(context.WithoutCancel(ctx), vmservice.Volume{ID: volume, Machine: machine})
+		clean, cancel := undoing(ctx)
+		defer cancel()
+		_, undone := d.release(clean, vmservice.Volume{ID: volume, Machine: machine})
 		return "", explain(op, errors.Join(err, undone))
 	}
 	return "/dev/" + node(volume), nil

@@ -93,11 +93,15 @@ func (d *Driver) Create(ctx context.Context, key string, m vmservice.Model, b vm
 	if err != nil {
 		return vmservice.Machine{}, explain(op, err)
 	}
+	if s.record.Key != key {
+		return vmservice.Machine{}, explain(op, fmt.Errorf("what is written down in %s is damaged: destroy machine %s first: %w", dir, r.ID, ci.ErrConflict))
+	}
 	if s.started || s.ended != "" {
 		return s.machine(), nil
 	}
 	if err := d.boot(ctx, s.record); err != nil {
-		clean := context.WithoutCancel(ctx)
+		clean, cancel := undoing(ctx)
+		defer cancel()
 		undone := d.end(clean, r.ID)
 		if undone == nil {
 			undone = os.RemoveAll(dir)
@@ -110,6 +114,12 @@ func (d *Driver) Create(ctx context.Context, key string, m vmservice.Model, b vm
 	}
 	d.cfg.Log.Info("machine booted", "machine", r.ID, "key", key, "address", s.address)
 	return s.machine(), nil
+}
+
+// undoing is a context for taking back what was begun, also when the caller has
+// no time left.
+func undoing(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(context.WithoutCancel(ctx), 30*time.Second)
 }
 
 // List implements [vmservice.Driver]. Machines that have ended are listed for

@@ -42,6 +42,7 @@ timeout -s TERM -k 15 "$life" sh -c 'echo 0 >"$0/cgroup.procs"; exec "$@"' "$gro
 	--system-call-filter="bpf keyctl add_key" --boot </dev/null >/dev/null 4>&- || status=$?
 case $status in
 124 | 137) why="its longest life was over" ;;
+133) why="a job restarted it, and a machine starts only once" ;;
 0) why="it shut itself down: a job did it, or its init died" ;;
 *) why="systemd-nspawn ended with status $status, see the log in its folder" ;;
 esac

@@ -167,7 +167,9 @@ func (d *Driver) look(id string) (state, error) {
 		return s, err
 	}
 	if err := json.Unmarshal(text, &s.record); err != nil || s.record.ID != id {
-		return s, fmt.Errorf("%s is damaged; remove the folder when no machine %s runs: %w", filepath.Join(dir, fileRecord), id, errors.Join(err, ci.ErrInvalid))
+		// It is listed without a key, and so ended as one that nobody knows.
+		d.cfg.Log.Warn("the record of a machine is damaged", "machine", id, "err", err)
+		s.record = record{ID: id, Tags: map[string]string{vmservice.TagInstall: d.install}}
 	}
 	g, err := d.group(id)
 	if err != nil {

@@ -3,11 +3,13 @@ package onhost_test
 import (
 	"bytes"
 	"fmt"
+	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -15,7 +17,6 @@ import (
 
 	"github.com/rondo-ci/rondo/ci"
 	"github.com/rondo-ci/rondo/vmservice"
-	"github.com/rondo-ci/rondo/vmservice/guest"
 	"github.com/rondo-ci/rondo/vmservice/onhost"
 )
 
@@ -25,9 +26,7 @@ func TestVMS08_MachineTakesAJob(t *testing.T) {
 	d := open(t, config(t))
 	m := create(t, d, "job")
 	c := enter(t, m)
-	wait(t, "the machine passes the probe of the pool", func() bool {
-		return guest.Prober{}.Probe(t.Context(), m, vmservice.Access{User: "circleci", Key: me().key}) == nil
-	})
+	wait(t, "its engine answers", func() bool { _, err := run(c, "docker version"); return err == nil })
 	require.Equal(t, "overlay2", must(t, c, "docker info --format '{{.Driver}}'"))
 	require.Equal(t, "running", must(t, c, "systemctl is-system-running --wait"))
 	require.Equal(t, "root", must(t, c, "sudo -n id -un"))
@@ -114,7 +113,19 @@ func TestVMS12_LifeEndsAMachine(t *testing.T) {
 	require.NoError(t, err)
 	off := create(t, d, "off")
 	_, _ = run(enter(t, off), "sudo systemctl poweroff") // the line breaks
-	for id, why := range map[string]string{short.ID: "its longest life was over", off.ID: "it shut itself down"} {
+	again := create(t, d, "again")
+	_, _ = run(enter(t, again), "sudo systemctl reboot")
+	killed := create(t, d, "killed") // as a host that loses its power
+	groups, err := filepath.Glob("/sys/fs/cgroup/*/rondo-*/" + killed.ID + "/cgroup.kill")
+	require.NoError(t, err)
+	unified, err := filepath.Glob("/sys/fs/cgroup/rondo-*/" + killed.ID + "/cgroup.kill")
+	require.NoError(t, err)
+	for _, file := range append(groups, unified...) {
+		require.NoError(t, os.WriteFile(file, []byte("1"), 0))
+	}
+	for id, why := range map[string]string{
+		short.ID: "its longest life was over", off.ID: "it shut itself down", again.ID: "a job restarted it", killed.ID: "without a word",
+	} {
 		wait(t, "machine ends: "+why, func() bool { return state(t, d, id).State == vmservice.MachineGone })
 		require.Contains(t, state(t, d, id).Why, why)
 	}
@@ -193,4 +204,76 @@ func TestVMS08_ImageWithoutUser(t *testing.T) {
 	}
 	require.Contains(t, said, "onhost.image: ")
 	require.Contains(t, said, "has no user circleci")
+}
+
+// A record that the disk has damaged hides nothing: the machine is listed, and
+// ends as one that nobody knows.
+func TestVMS10_DamagedRecords(t *testing.T) {
+	cfg := config(t)
+	d := open(t, cfg)
+	m := create(t, d, "m")
+	v, err := d.CreateVolume(t.Context(), "v", 1, "", nil)
+	require.NoError(t, err)
+	for _, pattern := range []string{"machines/" + m.ID + "/machine.json", "volumes/" + v.ID + "/volume.json"} {
+		dirs, err := os.ReadDir(cfg.Dir)
+		require.NoError(t, err)
+		require.Len(t, dirs, 1)
+		require.NoError(t, os.WriteFile(filepath.Join(cfg.Dir, dirs[0].Name(), pattern), []byte(`{"id":`), 0o600))
+	}
+	seen := state(t, d, m.ID)
+	require.Equal(t, vmservice.MachineRunning, seen.State)
+	require.Empty(t, seen.Key)
+	_, err = d.Create(t.Context(), "m", forJob, boot(time.Hour))
+	require.ErrorIs(t, err, ci.ErrConflict)
+	_, err = d.CreateVolume(t.Context(), "v", 1, "", nil)
+	require.ErrorIs(t, err, ci.ErrConflict)
+	all, err := d.Volumes(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, vmservice.VolumeBroken, all[0].State)
+}
+
+// Only root can boot machines, and whoever is not is told what to do.
+func TestVMS01_TakesRoot(t *testing.T) {
+	if os.Getenv("RONDO_ONHOST_NOBODY") != "" {
+		_, err := onhost.New("x", onhost.Config{})
+		fmt.Println(err)
+		return
+	}
+	if os.Geteuid() != 0 {
+		_, err := onhost.New("x", onhost.Config{})
+		require.ErrorIs(t, err, ci.ErrDenied)
+		return
+	}
+	dir, err := os.MkdirTemp("", "rondo-onhost-") // that of the test is for root only
+	require.NoError(t, err)
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	require.NoError(t, os.Chmod(dir, 0o755))
+	program, err := os.ReadFile(os.Args[0])
+	require.NoError(t, err)
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "onhost.test"), program, 0o755))
+	cmd := exec.Command(filepath.Join(dir, "onhost.test"), "-test.run=^TestVMS01_TakesRoot$", "-test.v")
+	cmd.Env, cmd.Dir = append(os.Environ(), "RONDO_ONHOST_NOBODY=1"), dir
+	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}}
+	out, err := cmd.CombinedOutput()
+	require.NoError(t, err, "%s", out)
+	require.Contains(t, string(out), "start it as root (User=root in its unit)")
+}
+
+// Check finds nothing bad where machines boot, and a range that is in use.
+func TestVMS01_Check(t *testing.T) {
+	cfg := config(t)
+	for _, bad := range []bool{false, true} {
+		if bad {
+			cfg.Range = netip.MustParsePrefix(hostAddress(t) + "/29").Masked()
+		}
+		all, err := open(t, cfg).Check(t.Context())
+		require.NoError(t, err)
+		found := ""
+		for _, a := range all {
+			if a.Verdict == vmservice.VerdictBad {
+				found += a.Setting + " "
+			}
+		}
+		require.Equal(t, map[bool]string{false: "", true: "onhost.range "}[bad], found, "%v", all)
+	}
 }

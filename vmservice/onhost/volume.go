@@ -75,6 +75,9 @@ func (d *Driver) CreateVolume(ctx context.Context, key string, gb int, zone stri
 	}
 	d.step("volume")
 	made, err := d.volume(v.ID)
+	if err == nil && made.Key != key {
+		err = fmt.Errorf("what is written down in %s is damaged: destroy volume %s first: %w", dir, v.ID, ci.ErrConflict)
+	}
 	return made, explain(op, err)
 }
 
@@ -174,10 +177,13 @@ func (d *Driver) volume(id string) (vmservice.Volume, error) {
 	if err != nil {
 		return v, err
 	}
-	if err := json.Unmarshal(text, &v); err != nil || v.ID != id {
-		return v, fmt.Errorf("%s is damaged; remove the folder to give the layers up: %w", filepath.Join(dir, fileVolume), errors.Join(err, ci.ErrInvalid))
-	}
+	err = json.Unmarshal(text, &v)
 	v.State = vmservice.VolumeFree
+	if err != nil || v.ID != id {
+		// It is listed without a key, and so removed as one that nobody knows.
+		d.cfg.Log.Warn("the record of a volume is damaged", "volume", id, "err", err)
+		v = vmservice.Volume{ID: id, State: vmservice.VolumeBroken, Tags: map[string]string{vmservice.TagInstall: d.install}}
+	}
 	use, err := os.ReadFile(filepath.Join(dir, fileUse))
 	if errors.Is(err, fs.ErrNotExist) {
 		return v, nil
@@ -209,7 +215,7 @@ func (d *Driver) DestroyVolume(ctx context.Context, id string) error {
 	}
 	defer held.Close()
 	v, err := d.volume(id)
-	if errors.Is(err, ci.ErrInvalid) {
+	if err != nil && !errors.Is(err, fs.ErrNotExist) { // without a record: half-removed
 		return explain(op, err)
 	}
 	if v.Machine != "" {
