@@ -22,7 +22,8 @@ func (d *Driver) Traces() []string {
 	}
 	add("/sys/fs/cgroup/*/rondo-" + d.tag)
 	add("/sys/fs/cgroup/rondo-" + d.tag)
-	add("/sys/class/net/" + d.prefix() + "*")
+	devices, _ := links(d.prefix())
+	all = append(all, devices...)
 	add(filepath.Join(runDir, "rules-"+d.tag))
 	machines := filepath.Join(globbed(d.home), "machines", "*")
 	add(filepath.Join(globbed(d.home), "*", ".new-*"))
