@@ -1,10 +1,12 @@
 package onhost_test
 
 import (
+	"context"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -88,6 +90,18 @@ func TestDLC03_LinksOfAMachineAreNotFollowed(t *testing.T) {
 	must(t, c, "test -b /dev/rondo-"+v.ID+" && test -f /etc/passwd")
 	_, err = os.Stat("/dev/rondo-" + v.ID)
 	require.ErrorIs(t, err, os.ErrNotExist, "the host got it")
+	require.NoError(t, d.Detach(t.Context(), v.ID, false))
+
+	// All of its /dev is a link, to a folder that the host has as well.
+	trap := t.TempDir()
+	must(t, c, "sudo sh -c 'mkdir -p "+trap+"; umount -l /dev; mv /dev /dev2; ln -s "+trap+" /dev'")
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
+	defer cancel()
+	_, err = d.Attach(ctx, v.ID, m.ID)
+	require.ErrorContains(t, err, "find the machine's /dev")
+	caught, err := os.ReadDir(trap)
+	require.NoError(t, err)
+	require.Empty(t, caught)
 }
 
 // Disks that are full, and sizes that there are not, are told before anything
