@@ -132,10 +132,21 @@ func (d *Driver) List(ctx context.Context) ([]vmservice.Machine, error) {
 	}
 	var all []vmservice.Machine
 	alive := 0
+	lost, err := d.lost(ctx)
+	if err != nil {
+		return nil, explain("list machines", err)
+	}
+	all = append(all, lost...)
+	alive += len(lost)
 	for _, id := range ids {
 		s, err := d.look(id)
 		if errors.Is(err, fs.ErrNotExist) {
-			continue // it went just now
+			if alive, err := d.alive(id); err == nil && !alive { // it was being removed
+				if err := abandoned(d.machineDir(id)); err != nil {
+					d.cfg.Log.Warn("clear away a machine", "machine", id, "err", err)
+				}
+			}
+			continue
 		}
 		if err != nil {
 			return nil, explain("list machines", err)
@@ -160,6 +171,38 @@ func (d *Driver) List(ctx context.Context) ([]vmservice.Machine, error) {
 		}
 	}
 	return all, ctx.Err()
+}
+
+// lost returns the machines that run though somebody has removed their records,
+// and removes what is left of such that have ended. They have no key.
+func (d *Driver) lost(ctx context.Context) ([]vmservice.Machine, error) {
+	g, err := d.group("")
+	if err != nil {
+		return nil, nil // without control groups nothing runs; making machines will say so
+	}
+	entries, err := os.ReadDir(g.dir)
+	if err != nil {
+		return nil, ignoreMissing(err)
+	}
+	var all []vmservice.Machine
+	for _, e := range entries {
+		id := e.Name()
+		if !idForm.MatchString(id) || exists(filepath.Join(d.machineDir(id), fileRecord)) {
+			continue
+		}
+		if alive, err := d.alive(id); err != nil || !alive {
+			if err := d.stop(ctx, id); err != nil {
+				d.cfg.Log.Warn("clear away a machine", "machine", id, "err", err)
+			}
+			continue
+		}
+		m := vmservice.Machine{ID: id, State: vmservice.MachineRunning, Tags: map[string]string{vmservice.TagInstall: d.install}}
+		if info, err := e.Info(); err == nil {
+			m.Created = info.ModTime().UTC()
+		}
+		all = append(all, m)
+	}
+	return all, nil
 }
 
 // Destroy implements [vmservice.Driver]. The machine is killed, not shut down:
@@ -192,7 +235,7 @@ func (d *Driver) kill(ctx context.Context, id, why string) error {
 	dir := d.machineDir(id)
 	held, err := lock(ctx, dir, os.O_RDONLY)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil
+		return d.stop(ctx, id) // somebody has removed the folder
 	} else if err != nil {
 		return err
 	}

@@ -232,6 +232,33 @@ func TestVMS10_DamagedRecords(t *testing.T) {
 	require.Equal(t, vmservice.VolumeBroken, all[0].State)
 }
 
+// A machine whose folder somebody has removed is listed, and can be ended.
+func TestVMS12_LostFolders(t *testing.T) {
+	cfg := config(t)
+	d := open(t, cfg)
+	m := create(t, d, "m")
+	dirs, err := os.ReadDir(cfg.Dir)
+	require.NoError(t, err)
+	require.NoError(t, os.Remove(filepath.Join(cfg.Dir, dirs[0].Name(), "machines", m.ID, "machine.json")))
+	require.Equal(t, vmservice.MachineRunning, state(t, d, m.ID).State)
+	require.NoError(t, os.Rename(cfg.Dir, cfg.Dir+" elsewhere"))
+	seen := state(t, d, m.ID)
+	require.Equal(t, vmservice.MachineRunning, seen.State)
+	require.NotZero(t, seen.Created)
+	require.Equal(t, map[string]string{vmservice.TagInstall: "test " + t.Name()}, seen.Tags)
+	require.NoError(t, d.Destroy(t.Context(), m.ID))
+	require.Empty(t, state(t, d, m.ID).ID)
+	require.Empty(t, d.Traces())
+
+	half := create(t, d, "half") // removed in part: the record is the first to go
+	require.NoError(t, os.Remove(filepath.Join(cfg.Dir, dirs[0].Name(), "machines", half.ID, "machine.json")))
+	require.NoError(t, d.Destroy(t.Context(), half.ID))
+	require.Empty(t, state(t, d, half.ID).ID)
+	left, err := os.ReadDir(filepath.Join(cfg.Dir, dirs[0].Name(), "machines"))
+	require.NoError(t, err)
+	require.Empty(t, left)
+}
+
 // Only root can boot machines, and whoever is not is told what to do.
 func TestVMS01_TakesRoot(t *testing.T) {
 	if os.Getenv("RONDO_ONHOST_NOBODY") != "" {
