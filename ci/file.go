@@ -28,3 +28,31 @@ const (
 	FileWorkspace FileKind = "workspace" // for the jobs downstream; zstd-compressed tar
 	FileArtifact  FileKind = "artifact"  // for people; the bytes as they were
 )
+
+// An Upload is a [File] on its way into the bucket without passing through the
+// server: in parts, each by a [Link] of its own.
+type Upload struct {
+	// ID is the bucket's name for it; "" says that there is none, and that the
+	// file has to pass through the server.
+	ID string `json:"id,omitempty"`
+	// Part is how many bytes each part has, but the last, which may have less.
+	Part int64 `json:"part,omitempty"`
+	// Sums are the SHA-256 of the parts, in hex.
+	Sums []string `json:"sums,omitempty"`
+	// Links are where each part goes with a PUT.
+	Links []Link `json:"links,omitempty"`
+}
+
+// Size returns how many bytes the part of that index has, where the file has
+// size bytes.
+func (u Upload) Size(index int, size int64) int64 {
+	return min(u.Part, size-int64(index)*u.Part)
+}
+
+// A Link lets whoever holds it send or read certain bytes at the bucket itself
+// for a short while. It is a secret.
+type Link struct {
+	URL string `json:"url,omitempty"`
+	// Header are the fields that the request must have.
+	Header map[string]string `json:"header,omitempty"`
+}

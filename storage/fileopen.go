@@ -45,15 +45,10 @@ func (s *Files) open(ctx context.Context, project ci.ProjectID, f ci.File, offse
 	if err != nil {
 		return nil, err
 	}
-	is, err := s.stat(ctx, key, f, -1)
+	is, err := s.whole(ctx, key, f)
 	switch {
-	case errors.Is(err, ErrCorrupt):
-		s.cfg.Log.Warn("a stored file is not whole", "kind", string(f.Kind), "task", string(f.Task))
-		return nil, fmt.Errorf("it is not whole: %w", ci.ErrNotFound)
 	case err != nil:
 		return nil, err
-	case is.Name != f.Name, f.SHA256 != "" && f.SHA256 != is.SHA256:
-		return nil, fmt.Errorf("it is another file: %w", ci.ErrNotFound)
 	case offset < 0 || offset > is.Size:
 		return nil, fmt.Errorf("offset %d of %d bytes: %w", offset, is.Size, ci.ErrInvalid)
 	}
@@ -68,6 +63,21 @@ func (s *Files) open(ctx context.Context, project ci.ProjectID, f ci.File, offse
 		return r, nil
 	}
 	return &fileReader{ctx: ctx, files: s, key: key, f: is, r: r, sum: sha256.New()}, nil
+}
+
+// whole returns what is stored as f, if it is whole and that file.
+func (s *Files) whole(ctx context.Context, key string, f ci.File) (ci.File, error) {
+	is, err := s.stat(ctx, key, f, -1)
+	switch {
+	case errors.Is(err, ErrCorrupt):
+		s.cfg.Log.Warn("a stored file is not whole", "kind", string(f.Kind), "task", string(f.Task))
+		return ci.File{}, fmt.Errorf("it is not whole: %w", ci.ErrNotFound)
+	case err != nil:
+		return ci.File{}, err
+	case is.Name != f.Name, f.SHA256 != "" && f.SHA256 != is.SHA256:
+		return ci.File{}, fmt.Errorf("it is another file: %w", ci.ErrNotFound)
+	}
+	return is, nil
 }
 
 // A fileReader reads a whole file and checks it.

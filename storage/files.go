@@ -20,6 +20,9 @@ import (
 type FilesConfig struct {
 	// MaxSize is how many bytes a file may have; 0 is no limit.
 	MaxSize int64
+	// Direct lets bytes go to the bucket and from it without passing through
+	// this process; nil does not. What is stored so is an object as any other.
+	Direct Direct
 	// Now tells the time; nil is time.Now.
 	Now func() time.Time
 	// Log gets what no caller can be told; nil is silent.
@@ -88,7 +91,7 @@ func (s *Files) put(ctx context.Context, key string, f ci.File, r io.Reader) (ci
 	case err == nil:
 		return s.repeat(ctx, was, r)
 	case errors.Is(err, ErrCorrupt):
-		if err := s.bucket.Delete(ctx, key); err != nil && gcerrors.Code(err) != gcerrors.NotFound {
+		if err := s.discard(ctx, key); err != nil {
 			return ci.File{}, err
 		}
 	case !errors.Is(err, ci.ErrNotFound):
@@ -100,6 +103,8 @@ func (s *Files) put(ctx context.Context, key string, f ci.File, r io.Reader) (ci
 	}
 	was, err = s.stat(ctx, key, f, -1)
 	switch {
+	case absent(err):
+		return ci.File{}, errors.New("another of that name came and is not there any more") // worth a retry
 	case err != nil:
 		return ci.File{}, err
 	case f.Kind != ci.FileCache && was.SHA256 == stored.SHA256:
@@ -176,10 +181,18 @@ func (s *Files) tooLarge() error {
 func (s *Files) DeleteFile(ctx context.Context, project ci.ProjectID, f ci.File) error {
 	key, err := fileKey(project, f)
 	if err == nil {
-		err = s.bucket.Delete(ctx, key)
+		err = s.discard(ctx, key)
 	}
-	if err != nil && gcerrors.Code(err) != gcerrors.NotFound {
+	if err != nil {
 		return fileError("delete", f, err)
+	}
+	return nil
+}
+
+// discard removes an object. One that is not there is no error.
+func (s *Files) discard(ctx context.Context, key string) error {
+	if err := s.bucket.Delete(ctx, key); gcerrors.Code(err) != gcerrors.NotFound {
+		return err
 	}
 	return nil
 }

@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"sync/atomic"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -33,8 +34,10 @@ const (
 // several servers on one bucket.
 type Store struct {
 	client *sdk.Client
+	http   *http.Client // for links
 	blobs  *blob.Bucket
 	cfg    Config
+	ready  atomic.Bool // links are good, see TryLinks
 }
 
 // Open returns the store. It looks for credentials but asks the server
@@ -77,8 +80,9 @@ func open(ctx context.Context, cfg Config, wait patience) (*Store, error) {
 	if cfg.Endpoint != "" { // not all servers know the newer checksums; files carry their own
 		checksums = aws.RequestChecksumCalculationWhenRequired
 	}
+	hc := &http.Client{Transport: transport, CheckRedirect: noRedirect}
 	client := sdk.NewFromConfig(loaded, func(o *sdk.Options) {
-		o.HTTPClient = &http.Client{Transport: transport, CheckRedirect: noRedirect}
+		o.HTTPClient = hc
 		o.UsePathStyle = cfg.PathStyle
 		o.RequestChecksumCalculation = checksums
 		o.ResponseChecksumValidation = aws.ResponseChecksumValidationWhenRequired
@@ -97,7 +101,7 @@ func open(ctx context.Context, cfg Config, wait patience) (*Store, error) {
 	if p := cfg.prefix(); p != "" {
 		b = blob.PrefixedBucket(b, p)
 	}
-	return &Store{client: client, blobs: b, cfg: cfg}, nil
+	return &Store{client: client, http: hc, blobs: b, cfg: cfg}, nil
 }
 
 // Blobs returns the bucket. It is the same one at each call.

@@ -22,9 +22,14 @@ const MaxUpload = 24 * time.Hour
 // Sweep gives up the uploads under the prefix that were begun before the time
 // and are not completed, and returns how many.
 func (s *Store) Sweep(ctx context.Context, before time.Time) (int, error) {
+	return s.sweep(ctx, "", before)
+}
+
+// sweep is Sweep for the keys that begin with the name.
+func (s *Store) sweep(ctx context.Context, name string, before time.Time) (int, error) {
 	n := 0
 	pages := sdk.NewListMultipartUploadsPaginator(s.client, &sdk.ListMultipartUploadsInput{
-		Bucket: aws.String(s.cfg.Bucket), Prefix: aws.String(s.cfg.prefix()),
+		Bucket: aws.String(s.cfg.Bucket), Prefix: aws.String(s.cfg.prefix() + name),
 	})
 	for pages.HasMorePages() {
 		page, err := pages.NextPage(ctx)
