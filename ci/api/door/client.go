@@ -23,9 +23,10 @@ import (
 // to repeat is the caller's business; only a kept connection that turns out to
 // be dead is replaced without a word. All methods are safe for concurrent use.
 type Client struct {
-	base  string
-	token string
-	http  *http.Client
+	base   string
+	token  string
+	http   *http.Client
+	bucket *bucket // nil for none
 }
 
 // NewClient returns a client of the door at base, as [Dial] gives it. The token
@@ -140,7 +141,12 @@ func (c *Client) Finish(ctx context.Context, l ci.Lease, r ci.Report) error {
 // call makes one small exchange: data out, if it is not nil, and JSON back into
 // v, if that is not nil.
 func (c *Client) call(ctx context.Context, l ci.Lease, method, path string, q url.Values, data []byte, v any) error {
-	ctx, cancel := context.WithTimeout(ctx, smallTimeout)
+	return c.callWithin(ctx, smallTimeout, l, method, path, q, data, v)
+}
+
+// callWithin is call with a time of its own.
+func (c *Client) callWithin(ctx context.Context, limit time.Duration, l ci.Lease, method, path string, q url.Values, data []byte, v any) error {
+	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	var body io.Reader
 	if data != nil {
@@ -158,6 +164,7 @@ func (c *Client) call(ctx context.Context, l ci.Lease, method, path string, q ur
 		return fmt.Errorf("door: %w", redact(err))
 	}
 	defer res.Body.Close()
+	c.bucket.offered(res)
 	return receive(res, v)
 }
 

@@ -16,8 +16,14 @@ import (
 )
 
 // PutFile is [Door.PutFile]. The file is not held in memory; r is read once, and
-// not at all when the server knows before that it will refuse.
+// not at all when the server knows before that it will refuse. See
+// [Client.UseBucket] for large files.
 func (c *Client) PutFile(ctx context.Context, l ci.Lease, f ci.File, r io.Reader) (ci.File, error) {
+	if src, ok := r.(source); ok && c.bucket.wants(src.Size()) {
+		if stored, done, err := c.putDirect(ctx, l, f, src); done {
+			return stored, err
+		}
+	}
 	q := url.Values{}
 	fileQuery(q, f)
 	req, err := c.request(ctx, l, "POST", "file", q, nil)
@@ -39,12 +45,19 @@ func (c *Client) PutFile(ctx context.Context, l ci.Lease, f ci.File, r io.Reader
 	}
 	defer res.Body.Close()
 	var stored ci.File
-	err = receive(res, &stored)
+	if err := receive(res, &stored); err != nil {
+		return existing(err), err
+	}
+	return stored, nil
+}
+
+// existing is the file that a refusal speaks of.
+func existing(err error) ci.File {
 	var remote *remoteError
 	if errors.As(err, &remote) && remote.problem.File != nil {
-		return *remote.problem.File, err
+		return *remote.problem.File
 	}
-	return stored, err
+	return ci.File{}
 }
 
 // An outgoing file sums up what is read from it and puts the sum behind the
@@ -89,11 +102,24 @@ func (c *Client) FindFiles(ctx context.Context, l ci.Lease, like ci.File) ([]ci.
 // OpenFile is [Door.OpenFile]. When f carries a checksum, as what FindFiles
 // returned does, the bytes are verified on this side too.
 func (c *Client) OpenFile(ctx context.Context, l ci.Lease, f ci.File) (io.ReadCloser, error) {
+	if c.bucket.wants(f.Size) {
+		if r, done, err := c.openDirect(ctx, l, f); done {
+			return r, err
+		}
+	}
+	return c.openFile(ctx, l, f, false)
+}
+
+// openFile opens a file; where a link will do, it may be a link.
+func (c *Client) openFile(ctx context.Context, l ci.Lease, f ci.File, link bool) (*incoming, error) {
 	q := url.Values{}
 	fileQuery(q, f)
 	req, err := c.request(ctx, l, "GET", "file", q, nil)
 	if err != nil {
 		return nil, err
+	}
+	if link {
+		req.Header.Set(headerDirect, "link")
 	}
 	res, err := c.http.Do(req)
 	if err != nil {

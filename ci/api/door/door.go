@@ -66,6 +66,8 @@ type Config struct {
 	Log *slog.Logger
 	// MaxFile is the size in bytes that a stored file may have; 0 is 32 GiB.
 	MaxFile int64
+	// Direct takes large files past the door; nil takes none.
+	Direct Direct
 	// Machines gives tasks machines; nil has none.
 	Machines Machines
 }

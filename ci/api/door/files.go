@@ -25,6 +25,8 @@ const (
 // maxName is how long a file's name may be, in bytes. Storage may allow less.
 const maxName = 64 << 10
 
+var errTooLarge = fmt.Errorf("file is too large: %w", ci.ErrInvalid)
+
 // PutFile stores what r yields as a file of the lease's task, or as a cache of
 // its project (of the fork, when it builds a pull request from one); f.Kind and
 // f.Name say which. The lease is checked before the
@@ -43,16 +45,9 @@ func (d *Door) PutFile(ctx context.Context, l ci.Lease, f ci.File, r io.Reader) 
 }
 
 func (d *Door) putFile(ctx context.Context, l ci.Lease, f ci.File, r io.Reader) (ci.File, error) {
-	if err := checkName(f); err != nil {
-		return ci.File{}, err
-	}
-	s, err := d.scope(ctx, l)
+	s, f, err := d.fileOf(ctx, l, f)
 	if err != nil {
 		return ci.File{}, err
-	}
-	f.Task, f.Epoch = l.Task, l.Epoch
-	if f.Kind == ci.FileCache {
-		f.Task, f.Epoch = "", 0
 	}
 	in := &intake{r: r, left: d.cfg.MaxFile, check: func() error { return d.leases.Check(l) }, sum: sha256.New()}
 	stored, err := d.files.PutFile(ctx, s.owner(f.Kind), f, in)
@@ -118,7 +113,7 @@ func (in *intake) Read(p []byte) (int, error) {
 	in.left -= int64(n)
 	switch {
 	case in.left < 0:
-		in.err = fmt.Errorf("file is too large: %w", ci.ErrInvalid)
+		in.err = errTooLarge
 	case err == io.EOF:
 		in.done = true
 		if in.err = in.check(); in.err == nil {

@@ -41,6 +41,8 @@ func Handler(d *Door, auth func(token string, task ci.TaskID, epoch int64) bool)
 	at("POST", "finish", (*exchange).finish)
 	at("POST", "machine", (*exchange).machine)
 	at("POST", "file", (*exchange).putFile)
+	at("POST", "upload", (*exchange).beginFile)
+	at("POST", "commit", (*exchange).commitFile)
 	at("GET", "files", (*exchange).findFiles)
 	at("GET", "file", (*exchange).openFile)
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
@@ -207,6 +209,7 @@ func (x *exchange) claim() error {
 	if err != nil {
 		return err
 	}
+	x.offer()
 	return x.answer(work)
 }
 
@@ -218,6 +221,7 @@ func (x *exchange) renew() error {
 	if err != nil {
 		return err
 	}
+	x.offer()
 	return x.answer(next)
 }
 

@@ -64,14 +64,10 @@ func (x *exchange) putFile() error {
 	if err == nil {
 		return x.answer(stored)
 	}
-	p := problem{}
-	if stored.Name != "" {
-		p.File = &stored
-	}
 	// A sender that is still sending may see a broken connection before it sees
 	// the answer: answer first, and then read on until it has stopped.
 	_ = x.control.EnableFullDuplex()
-	x.fail(err, p)
+	x.fail(err, problem{File: named(stored)})
 	_ = x.control.Flush()
 	x.readWithin(smallTimeout)
 	_, _ = io.CopyN(io.Discard, x.r.Body, drained)
@@ -125,6 +121,11 @@ func (x *exchange) openFile() error {
 	f, err := x.file()
 	if err != nil {
 		return err
+	}
+	if x.r.Header.Get(headerDirect) != "" {
+		if linked, err := x.linkFile(f); linked || err != nil {
+			return err
+		}
 	}
 	r, err := x.d.OpenFile(x.r.Context(), x.lease, f)
 	if err != nil {

@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"sync"
+	"sync/atomic"
 
 	"github.com/rondo-ci/rondo/ci"
 )
@@ -18,6 +19,7 @@ type scope struct {
 	job      string
 	branch   string
 	upstream map[handout]bool
+	begun    atomic.Int32 // uploads that are not committed
 }
 
 // A handout is one task in one epoch.

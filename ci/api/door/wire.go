@@ -25,6 +25,10 @@ const (
 const (
 	headerDigest = "Content-Digest" // RFC 9530; after a file it is a trailer
 	headerResult = "Rondo-Result"   // trailer: "ok", or the code of an error
+	// headerDirect is, in the answer to a claim or a renewal, the size from which
+	// on files may go to the bucket itself; in the request of a file, that a link
+	// to it will do, and in the answer, that it is one.
+	headerDirect = "Rondo-Direct"
 )
 
 // A problem is an error on the wire.
@@ -33,6 +37,13 @@ type problem struct {
 	Message string   `json:"message"`
 	Next    *int64   `json:"next,omitempty"` // of Append
 	File    *ci.File `json:"file,omitempty"` // that exists
+}
+
+// A begun is the answer to an upload that begins, and to who asks for a link.
+type begun struct {
+	File   *ci.File  `json:"file,omitempty"` // that exists
+	Upload ci.Upload `json:"upload,omitzero"`
+	Link   ci.Link   `json:"link,omitzero"`
 }
 
 // codes are the errors that have a meaning on the other side. Everything else
