@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path"
@@ -159,7 +158,7 @@ type errUnreadable struct{ error }
 
 func (s *session) uploadArtifact(ctx context.Context, a artifact) (exists bool, err error) {
 	name := s.secrets.String(a.name) // listings show it
-	_, exists, err = s.put(ctx, ci.File{Kind: ci.FileArtifact, Name: name}, func() (io.ReadCloser, error) {
+	_, exists, err = s.put(ctx, ci.File{Kind: ci.FileArtifact, Name: name}, func() (content, error) {
 		var f *os.File
 		var info fs.FileInfo
 		err := s.within(func() (err error) {
@@ -171,14 +170,11 @@ func (s *session) uploadArtifact(ctx context.Context, a artifact) (exists bool, 
 			err = fmt.Errorf("%d bytes are more than the %d that an artifact may have", info.Size(), int64(maxArtifact))
 		}
 		if err != nil {
-			return nil, errUnreadable{err}
+			return content{}, errUnreadable{err}
 		}
 		// What is appended meanwhile is not part of it: a log that grows while
 		// it is read would never end.
-		return struct {
-			io.Reader
-			io.Closer
-		}{io.LimitReader(f, info.Size()), f}, nil
+		return content{f, info.Size(), func() { _ = f.Close() }}, nil
 	})
 	return exists, err
 }

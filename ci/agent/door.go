@@ -47,7 +47,7 @@ type Machines interface {
 // may be called at once.
 type Files interface {
 	// PutFile stores what r holds under the file's kind and name, whole or not
-	// at all. A cache key that exists is [ci.ErrConflict], with the file that
+	// at all. r is also an [io.ReaderAt] with a Size. A cache key that exists is [ci.ErrConflict], with the file that
 	// is there.
 	PutFile(ctx context.Context, l ci.Lease, f ci.File, r io.Reader) (ci.File, error)
 	// FindFiles lists the caches whose name begins with that of like, newest

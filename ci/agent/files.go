@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"sync/atomic"
 	"time"
 
 	"github.com/rondo-ci/rondo/ci"
@@ -15,20 +16,32 @@ import (
 	"github.com/rondo-ci/rondo/ci/agent/tool"
 )
 
-// fileTime is how long a file operation is tried again before its step gives
-// up: storage may be away for a while, or its disk full until someone sees it.
+// fileTime is how long a file operation that gets no further is tried again
+// before its step gives up: storage may be away for a while, or its disk full
+// until someone sees it. A large file on a slow line takes longer.
 const fileTime = 2 * time.Minute
 
 // fileTry calls f until it succeeds, refuses for good, or the time is over.
-func (s *session) fileTry(ctx context.Context, f func(ctx context.Context) error) error {
-	limited, stop := context.WithTimeoutCause(ctx, fileTime, fmt.Errorf("tried for %v", fileTime))
-	defer stop()
+// While f moves more bytes than it did in any try before, there is time.
+func (s *session) fileTry(ctx context.Context, f func(ctx context.Context, moved func(n int)) error) error {
+	limited, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
+	end := time.AfterFunc(fileTime, func() { stop(fmt.Errorf("tried for %v", fileTime)) })
+	defer end.Stop()
+	var most, now atomic.Int64 // bytes that were moved in the best try and in this one
+	moved := func(n int) {
+		if all := now.Add(int64(n)); n > 0 && all > most.Load() {
+			most.Store(all)
+			end.Reset(fileTime)
+		}
+	}
 	said := false
 	return retry(limited, func() error {
 		if err := s.lease.check(limited); err != nil {
 			return err
 		}
-		err := f(limited)
+		now.Store(0)
+		err := f(limited, moved)
 		if err != nil && !final(err) && !said && limited.Err() == nil && s.current != nil {
 			said = true
 			fmt.Fprintf(s.current.out, "%v; trying again for up to %v\n", err, fileTime)
@@ -39,17 +52,17 @@ func (s *session) fileTry(ctx context.Context, f func(ctx context.Context) error
 
 // put stores a file whose content open gives, each time it is asked. exists
 // says that it was there before.
-func (s *session) put(ctx context.Context, f ci.File, open func() (io.ReadCloser, error)) (kept ci.File, exists bool, err error) {
+func (s *session) put(ctx context.Context, f ci.File, open func() (content, error)) (kept ci.File, exists bool, err error) {
 	if f.Kind != ci.FileCache {
 		f.Task, f.Epoch = s.work.Lease.Task, s.work.Lease.Epoch
 	}
-	err = s.fileTry(ctx, func(ctx context.Context) error {
-		r, err := open()
+	err = s.fileTry(ctx, func(ctx context.Context, moved func(int)) error {
+		c, err := open()
 		if err != nil {
 			return fmt.Errorf("%w: %w", err, ci.ErrInvalid) // ours, and no better next time
 		}
-		defer r.Close()
-		kept, err = s.agent.files.PutFile(ctx, s.lease.lease, f, r)
+		defer c.close()
+		kept, err = s.agent.files.PutFile(ctx, s.lease.lease, f, &moving{io.NewSectionReader(c.from, 0, c.size), moved})
 		return err
 	})
 	if errors.Is(err, ci.ErrConflict) && s.lease.ctx.Err() == nil {
@@ -64,9 +77,47 @@ func (s *session) put(ctx context.Context, f ci.File, open func() (io.ReadCloser
 	return kept, false, nil
 }
 
+// A content is the bytes of a file to be stored, until close.
+type content struct {
+	from  io.ReaderAt
+	size  int64
+	close func()
+}
+
+// moving is a content that tells how much of it is read. That it can be read
+// from anywhere lets a client send it in parts.
+type moving struct {
+	*io.SectionReader
+	moved func(n int)
+}
+
+func (m *moving) Read(p []byte) (int, error) {
+	n, err := m.SectionReader.Read(p)
+	m.moved(n)
+	return n, err
+}
+
+func (m *moving) ReadAt(p []byte, off int64) (int, error) {
+	n, err := m.SectionReader.ReadAt(p, off)
+	m.moved(n)
+	return n, err
+}
+
+// arriving is where a file goes that is fetched.
+type arriving struct {
+	to    io.Writer
+	moved func(n int)
+}
+
+func (a arriving) Write(p []byte) (int, error) {
+	n, err := a.to.Write(p)
+	a.moved(n)
+	return n, err
+}
+
 // find lists files.
 func (s *session) findFiles(ctx context.Context, like ci.File) (found []ci.File, err error) {
-	err = s.fileTry(ctx, func(ctx context.Context) error {
+	err = s.fileTry(ctx, func(ctx context.Context, _ func(int)) error {
 		found, err = s.agent.files.FindFiles(ctx, s.lease.lease, like)
 		return err
 	})
@@ -87,7 +138,7 @@ func (s *session) fetch(ctx context.Context, f ci.File) (*os.File, error) {
 		return nil, err
 	}
 	tries := 0
-	err = s.fileTry(ctx, func(ctx context.Context) error {
+	err = s.fileTry(ctx, func(ctx context.Context, moved func(int)) error {
 		if _, err := tmp.Seek(0, io.SeekStart); err != nil {
 			return err
 		}
@@ -99,7 +150,7 @@ func (s *session) fetch(ctx context.Context, f ci.File) (*os.File, error) {
 			return err
 		}
 		defer r.Close()
-		if _, err = io.Copy(struct{ io.Writer }{tmp}, r); err != nil && ctx.Err() == nil {
+		if _, err = io.Copy(arriving{tmp, moved}, r); err != nil && ctx.Err() == nil {
 			// A line that breaks and a disk that rots look alike: look twice.
 			if tries++; tries >= 3 || errors.Is(err, ci.ErrInvalid) {
 				return fmt.Errorf("%w: %w: %w", errDamaged, err, ci.ErrInvalid)
@@ -165,13 +216,13 @@ func (s *session) pack(ctx context.Context, st *step, sources []archive.Source) 
 }
 
 // again returns what gives the whole file anew each time.
-func again(f *os.File) func() (io.ReadCloser, error) {
-	return func() (io.ReadCloser, error) {
+func again(f *os.File) func() (content, error) {
+	return func() (content, error) {
 		info, err := f.Stat()
 		if err != nil {
-			return nil, err
+			return content{}, err
 		}
-		return io.NopCloser(io.NewSectionReader(f, 0, info.Size())), nil
+		return content{f, info.Size(), func() {}}, nil
 	}
 }
 

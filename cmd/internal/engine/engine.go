@@ -69,7 +69,7 @@ func New(p Parts, cfg Config) *Engine {
 	cfg.Queue.Token = p.Key.Token
 	cfg.Queue.Begun = e.begun
 	e.Scheduler = scheduler.New(p.Backlog, e.Cluster, e.Server.Report, cfg.Queue)
-	e.Door = door.New(e.Scheduler, e.Server, p.DB, p.Logs, p.Files, door.Config{Log: cfg.Log, Machines: cfg.Machines})
+	e.Door = door.New(e.Scheduler, e.Server, p.DB, p.Logs, p.Files, door.Config{Log: cfg.Log, Machines: cfg.Machines, Direct: p.Files})
 	return e
 }
 

@@ -58,6 +58,7 @@ func (w *Workshop) Ready(ctx context.Context) error { return w.places.Ready(ctx)
 // client are what [door.Dial] gives.
 func (w *Workshop) Run(ctx context.Context, base, token string, client *http.Client, task ci.TaskID, epoch int64) error {
 	d := door.NewClient(base, token, client)
+	d.UseBucket(nil, w.log.With("task", task, "lease", epoch))
 	a := agent.New(d, d, agent.Config{Executor: w.places, Tool: w.tool, Log: w.log, Machines: d})
 	if err := a.Run(ctx, task, epoch); err != nil {
 		return fmt.Errorf("task %s: %w", task, err)
