@@ -32,6 +32,7 @@ import (
 	"github.com/rondo-ci/rondo/proxy/certificate"
 	"github.com/rondo-ci/rondo/scheduler"
 	"github.com/rondo-ci/rondo/storage"
+	"github.com/rondo-ci/rondo/storage/s3"
 	"github.com/rondo-ci/rondo/storage/sqldb"
 	"github.com/rondo-ci/rondo/vmservice"
 	"golang.org/x/sync/errgroup"
@@ -70,6 +71,7 @@ type installation struct {
 	sealing     secretsSettings
 	webhookNets []netip.Prefix
 	storing     storageSettings  // where files are
+	store       *s3.Store        // the bucket of that; nil is a folder
 	auditing    auditSettings    // where the book of who did what goes
 	metering    *metricsSettings // where figures go; nil counts nothing
 	figures     *figures
@@ -128,6 +130,10 @@ func (in *installation) open(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	direct, err := in.openDirect(ctx)
+	if err != nil {
+		return err
+	}
 	if in.logs, err = storage.OpenLogs(in.folder.Join(in.duty.logs()), storage.LogsConfig{Bucket: bucket, Log: in.log}); err != nil {
 		return err
 	}
@@ -157,7 +163,7 @@ func (in *installation) open(ctx context.Context) error {
 	}
 	in.engine = engine.New(engine.Parts{
 		DB: in.db, Backlog: in.db.Backlog(), Logs: in.logs,
-		Files:    storage.NewFiles(bucket, storage.FilesConfig{Log: in.log}),
+		Files:    storage.NewFiles(bucket, storage.FilesConfig{Log: in.log, Direct: direct}),
 		Compiler: ci.CompilerFunc(in.compile), Key: in.key, Cluster: nodes,
 	}, engine.Config{
 		Log:      in.log,

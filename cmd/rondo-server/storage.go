@@ -5,6 +5,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/rondo-ci/rondo/ci"
@@ -26,7 +27,10 @@ const storageHelp = `  storage:                           # leave out for the fo
       access_key: env:S3_ACCESS_KEY  # leave both out for the machine's credentials
       secret_key: file:/etc/rondo/s3-secret
       prefix: ci                     # of all names
-      sse: AES256                    # or aws:kms, with kms_key`
+      sse: AES256                    # or aws:kms, with kms_key
+      direct: auto                   # agents send files from 8 MiB to the bucket themselves, if it
+                                     # can do that; off: all pass through the server; always: no start
+                                     # with a bucket that cannot`
 
 // checkSettings says that settings are good, and whether the bucket is too.
 func checkSettings(cmd *cobra.Command, file string, s settings, online bool) error {
@@ -46,8 +50,23 @@ const checkTime = 30 * time.Second
 // have ended and the files of the audit log are. Without, they are in the
 // folder files of the data folder.
 type storageSettings struct {
-	S3 *s3Settings `yaml:"s3"`
+	S3 *filesAtS3 `yaml:"s3"`
 }
+
+// filesAtS3 name the bucket of files.
+type filesAtS3 struct {
+	s3Settings `yaml:",inline"`
+	// Direct says whether agents send large files to the bucket themselves: auto
+	// if it can do that, which is "" too, off, or always.
+	Direct string `yaml:"direct"`
+}
+
+// The ways of direct.
+const (
+	directAuto   = "auto"
+	directOff    = "off"
+	directAlways = "always"
+)
 
 // s3Settings name a bucket.
 type s3Settings struct {
@@ -68,7 +87,11 @@ func (s storageSettings) check() error {
 	if s.S3 == nil {
 		return nil
 	}
-	return s.S3.check("storage.s3")
+	err := s.S3.check("storage.s3")
+	if !slices.Contains([]string{"", directAuto, directOff, directAlways}, s.S3.Direct) {
+		err = errors.Join(err, fmt.Errorf("storage.s3.direct: %.40q: it is auto, off or always: %w", s.S3.Direct, ci.ErrInvalid))
+	}
+	return err
 }
 
 func (s s3Settings) check(where string) error {
@@ -123,7 +146,10 @@ func (s storageSettings) try(ctx context.Context) error {
 	defer store.Blobs().Close()
 	ctx, cancel := context.WithTimeout(ctx, checkTime)
 	defer cancel()
-	return store.Check(ctx)
+	if err := store.Check(ctx); err != nil || s.S3.Direct != directAlways {
+		return err
+	}
+	return store.TryLinks(ctx)
 }
 
 // openFiles opens the bucket of all files. A bucket that is away is no reason
@@ -145,8 +171,57 @@ func (in *installation) openFiles(ctx context.Context) (*blob.Bucket, error) {
 	case err != nil:
 		in.log.Error("the bucket of storage.s3 cannot be used now; caches, artifacts and logs wait for it", "err", err)
 	}
+	in.store = store
 	in.parts = append(in.parts, func(ctx context.Context) error {
 		return store.Run(ctx, func(err error) { in.log.Warn("remove uploads that were cut off", "err", err) })
 	})
 	return store.Blobs(), nil
+}
+
+// linksAgain is how often a bucket that could not be asked is asked again
+// whether files may go there directly.
+const linksAgain = time.Minute
+
+// openDirect lets agents send files to the bucket themselves, if there is one
+// that can do that, as soon as it can be asked.
+func (in *installation) openDirect(ctx context.Context) (storage.Direct, error) {
+	if in.store == nil || in.storing.S3.Direct == directOff {
+		return nil, nil
+	}
+	decided, err := in.tryLinks(ctx)
+	switch {
+	case err != nil && in.storing.S3.Direct == directAlways:
+		return nil, fmt.Errorf("storage.s3.direct is always: %w", err)
+	case !decided:
+		in.parts = append(in.parts, func(ctx context.Context) error {
+			again := time.NewTicker(linksAgain)
+			defer again.Stop()
+			for !decided {
+				select {
+				case <-ctx.Done():
+					return nil
+				case <-again.C:
+					decided, _ = in.tryLinks(ctx)
+				}
+			}
+			return nil
+		})
+	}
+	return in.store, nil
+}
+
+// tryLinks asks the bucket whether agents may send files there. A bucket that
+// cannot be asked is not decided, and one that refuses an error.
+func (in *installation) tryLinks(ctx context.Context) (decided bool, err error) {
+	ctx, cancel := context.WithTimeout(ctx, checkTime)
+	defer cancel()
+	err = in.store.TryLinks(ctx)
+	switch {
+	case err == nil:
+		return true, nil
+	case errors.Is(err, ci.ErrInvalid):
+		in.log.Info("all files pass through the server, since agents cannot send them to the bucket of storage.s3", "err", err)
+		return true, err
+	}
+	return false, nil
 }
