@@ -12,7 +12,8 @@
 //
 // [Files] keeps caches, workspace layers and artifacts in a bucket of
 // gocloud.dev/blob. A file is whole or absent, never changes, and is checked
-// against its SHA-256 whenever it is read to the end.
+// against its SHA-256 whenever it is read to the end. With [Direct] its bytes may
+// go to the bucket and from it without passing through this process.
 //
 // [OpenDir] makes a bucket of a folder. Unlike gocloud.dev/blob/fileblob it
 // returns from a write only when the object would survive a loss of power, and

@@ -2,6 +2,7 @@ package storage_test
 
 import (
 	"context"
+	"crypto/sha256"
 	"fmt"
 	"io"
 	"os"
@@ -126,4 +127,27 @@ func ExampleFiles_Trim() {
 	removed, err := files.Trim(context.Background(), "0192", ci.FileCache, storage.TrimConfig{MaxBytes: 10 << 30})
 	fmt.Println(removed, err)
 	// Output: 0 <nil>
+}
+
+// A file that its sender sends to the bucket itself.
+func ExampleFiles_BeginFile() {
+	bucket := memblob.OpenBucket(nil)
+	defer bucket.Close()
+	files := storage.NewFiles(bucket, storage.FilesConfig{}) // with Direct, a store of storage/s3
+	ctx := context.Background()
+
+	data := strings.Repeat("x", storage.MinDirect)
+	sum := fmt.Sprintf("%x", sha256.Sum256([]byte(data)))
+	f := ci.File{Kind: ci.FileCache, Name: "v1", Size: int64(len(data)), SHA256: sum}
+	_, u, err := files.BeginFile(ctx, "0192", f, ci.Upload{Part: f.Size, Sums: []string{sum}})
+	switch {
+	case err != nil:
+		fmt.Println(err)
+	case u.ID == "":
+		fmt.Println("put it")
+	default: // after a PUT to each of u.Links
+		f, err = files.CommitFile(ctx, "0192", f, u)
+		fmt.Println(f.Stored, err)
+	}
+	// Output: put it
 }

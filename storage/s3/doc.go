@@ -16,6 +16,10 @@
 // error that says what to do; who must not give up, as the sealer of logs and
 // the audit log, tries again.
 //
+// It is also a [storage.Direct]: it makes links by which others send the parts of
+// an object and read it, where [Store.TryLinks] has found that the server can do
+// that.
+//
 // It never makes a bucket, never changes its policy or lifecycle, and never
 // writes a key or the answer of a server into an error as a whole.
 package s3

@@ -55,7 +55,7 @@ func (c Config) explain(err error) error {
 	case code == "RequestTimeTooSkewed":
 		advice = "the clock of this machine is wrong"
 	case status == http.StatusForbidden:
-		advice = "the policy of the bucket denies it; allow s3:GetObject, PutObject, DeleteObject, ListBucket, AbortMultipartUpload and ListBucketMultipartUploads"
+		advice = "the policy of the bucket denies it; allow s3:GetObject, PutObject, DeleteObject, ListBucket, AbortMultipartUpload, ListBucketMultipartUploads and ListMultipartUploadParts"
 	case status == http.StatusServiceUnavailable || status == http.StatusTooManyRequests:
 		advice = fmt.Sprintf("the object store is overloaded or away, after %d attempts", attempts)
 	default:

@@ -7,6 +7,9 @@
 // an agent cannot tell them apart. A [Key] makes the bearer tokens: each is good
 // for one task and one epoch and for nothing else.
 //
+// Large files go past the door where the server has a bucket that others can
+// send to: the door gives links and commits, see [Direct] and [Client.UseBucket].
+//
 // Every call carries a lease and is refused with [ci.ErrConflict] when the lease
 // is not the current one. Every call may be repeated, since a reply can be lost:
 // the second one finds the work done and says so. An error that is one of the
