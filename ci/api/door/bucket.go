@@ -3,6 +3,7 @@ package door
 import (
 	"context"
 	"crypto/sha256"
+	"crypto/tls"
 	"encoding/hex"
 	"encoding/xml"
 	"errors"
@@ -113,9 +114,7 @@ func (e *bucketError) Error() string {
 func (b *bucket) do(ctx context.Context, method string, l ci.Link, n int64, body func() io.Reader) (*http.Response, error) {
 	for try := 1; ; try++ {
 		res, err := b.once(ctx, method, l, n, body)
-		var said *bucketError
-		if err == nil || try == bucketTries || ctx.Err() != nil ||
-			errors.As(err, &said) && said.status < 500 && said.status != http.StatusTooManyRequests {
+		if err == nil || try == bucketTries || ctx.Err() != nil || stays(err) {
 			return res, err
 		}
 		select {
@@ -124,6 +123,21 @@ func (b *bucket) do(ctx context.Context, method string, l ci.Link, n int64, body
 		case <-time.After(100 * time.Millisecond << try):
 		}
 	}
+}
+
+// stays says whether an error is likely to be the same in a second: a refusal, a
+// network that has no way there, a certificate that is not trusted.
+func stays(err error) bool {
+	var said *bucketError
+	var network *net.OpError
+	var certificate *tls.CertificateVerificationError
+	switch {
+	case errors.As(err, &said):
+		return said.status < 500 && said.status != http.StatusTooManyRequests
+	case errors.As(err, &network):
+		return network.Op == "dial" || network.Op == "proxyconnect"
+	}
+	return errors.As(err, &certificate)
 }
 
 func (b *bucket) once(ctx context.Context, method string, l ci.Link, n int64, body func() io.Reader) (*http.Response, error) {

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"io"
 	"log/slog"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -212,7 +213,15 @@ func TestP19a_BucketAway(t *testing.T) {
 		tries int
 		says  string
 	}{
-		"no way":   {func(int, *http.Request) (*http.Response, error) { return nil, errors.New("no route to host") }, 5, "no route to host"},
+		"no way": {func(int, *http.Request) (*http.Response, error) { return nil, errors.New("no route to host") }, 5, "no route to host"},
+		"no server": {func(int, *http.Request) (*http.Response, error) {
+			return nil, &net.OpError{Op: "dial", Net: "tcp", Err: errors.New("connection refused")}
+		}, 1, "connection refused"},
+		"no trust": {func(_ int, r *http.Request) (*http.Response, error) {
+			secure := httptest.NewTLSServer(http.NotFoundHandler())
+			defer secure.Close()
+			return new(http.Transport).RoundTrip(httptest.NewRequest(r.Method, secure.URL, nil))
+		}, 1, "certificate"},
 		"storm":    {answer(503, "<Error><Code>SlowDown</Code></Error>"), 5, "503"},
 		"expired":  {answer(403, "<Error><Code>AccessDenied</Code><Message>Request has expired</Message></Error>"), 1, "AccessDenied"},
 		"redirect": {answer(307, ""), 1, "307"},
