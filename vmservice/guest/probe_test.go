@@ -19,9 +19,9 @@ import (
 
 // Example refuses a machine of which no host key is known.
 func Example() {
-	err := guest.Prober{}.Probe(context.Background(), vmservice.Machine{ID: "m1"}, vmservice.Access{})
+	err := guest.Visitor{}.Probe(context.Background(), vmservice.Machine{ID: "m1"}, vmservice.Access{})
 	fmt.Println(err)
-	// Output: probe machine m1: its host key is not known: invalid
+	// Output: probe: enter machine m1: its host key is not known: invalid
 }
 
 // sshd runs a real OpenSSH server whose docker command is the given script.
@@ -77,30 +77,30 @@ func sshd(t *testing.T, docker string) (vmservice.Machine, vmservice.Access) {
 
 func TestProbe(t *testing.T) {
 	m, a := sshd(t, "echo 20.10")
-	require.NoError(t, guest.Prober{Free: 1 << 20}.Probe(t.Context(), m, a))
-	err := guest.Prober{Free: 1 << 60}.Probe(t.Context(), m, a)
+	require.NoError(t, guest.Visitor{Free: 1 << 20}.Probe(t.Context(), m, a))
+	err := guest.Visitor{Free: 1 << 60}.Probe(t.Context(), m, a)
 	require.ErrorContains(t, err, "its disk has")
-	err = guest.Prober{Skew: -1e15}.Probe(t.Context(), m, a)
+	err = guest.Visitor{Skew: -1e15}.Probe(t.Context(), m, a)
 	require.ErrorContains(t, err, "its clock is off")
 }
 
 func TestProbeEngineAway(t *testing.T) {
 	m, a := sshd(t, "exit 1")
-	require.ErrorContains(t, guest.Prober{}.Probe(t.Context(), m, a), "Docker engine does not answer")
+	require.ErrorContains(t, guest.Visitor{}.Probe(t.Context(), m, a), "Docker engine does not answer")
 }
 
 func TestProbeOtherHost(t *testing.T) {
 	m, a := sshd(t, "echo 20.10")
 	other, _ := sshd(t, "echo 20.10")
 	m.HostKey = other.HostKey
-	require.ErrorIs(t, guest.Prober{}.Probe(t.Context(), m, a), ci.ErrDenied)
+	require.ErrorIs(t, guest.Visitor{}.Probe(t.Context(), m, a), ci.ErrDenied)
 }
 
 func TestProbeOtherUser(t *testing.T) {
 	m, a := sshd(t, "echo 20.10")
 	_, other := sshd(t, "echo 20.10")
 	a.Key = other.Key
-	require.ErrorContains(t, guest.Prober{}.Probe(t.Context(), m, a), "log in as")
+	require.ErrorContains(t, guest.Visitor{}.Probe(t.Context(), m, a), "log in as")
 }
 
 func TestProbeGivesUpWithItsContext(t *testing.T) {
@@ -117,5 +117,5 @@ func TestProbeGivesUpWithItsContext(t *testing.T) {
 		}
 	}()
 	m.Address = l.Addr().String()
-	require.ErrorIs(t, guest.Prober{}.Probe(ctx, m, a), context.Canceled)
+	require.ErrorIs(t, guest.Visitor{}.Probe(ctx, m, a), context.Canceled)
 }
