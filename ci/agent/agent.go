@@ -2,6 +2,7 @@ package agent
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -20,7 +21,8 @@ type Executor = place.Executor
 
 // Config adjusts an [Agent]. The zero Config works.
 type Config struct {
-	// Worker is the agent's name; "" is the host's name and the process ID.
+	// Worker is the agent's name; "" is the host's name, the process ID, and
+	// something random: in containers both may be those of another.
 	Worker string
 	// Dir is where scratch folders are made, if Executor is nil; "" is the
 	// system's temporary directory.
@@ -63,7 +65,7 @@ type Agent struct {
 func New(door Door, files Files, cfg Config) *Agent {
 	if cfg.Worker == "" {
 		name, _ := os.Hostname()
-		cfg.Worker = fmt.Sprintf("%s/%d", name, os.Getpid())
+		cfg.Worker = fmt.Sprintf("%s/%d/%.8s", name, os.Getpid(), rand.Text())
 	}
 	if cfg.Tool != "" {
 		if abs, err := filepath.Abs(cfg.Tool); err == nil {

@@ -186,7 +186,7 @@ func (in *installation) ended(task ci.TaskID, epoch int64) {
 
 // doorHandler serves agents, also those that wait for a task.
 func (in *installation) doorHandler() http.Handler {
-	tasks := door.Handler(in.engine.Door, in.key.Valid)
+	tasks := door.Handler(in.engine.Door, in.key)
 	waiting, ok := in.engine.Cluster.(http.Handler)
 	if !ok {
 		return tasks

@@ -12,6 +12,7 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/rondo-ci/rondo/ci"
@@ -24,19 +25,25 @@ import (
 // be dead is replaced without a word. All methods are safe for concurrent use.
 type Client struct {
 	base   string
-	token  string
+	ticket string // to claim with, and
+	proof  string // that it is this one which claims
+	token  atomic.Pointer[string]
 	http   *http.Client
 	bucket *bucket // nil for none
 }
 
 // NewClient returns a client of the door at base, as [Dial] gives it. The token
-// is that of the one task and epoch that the client is for. A nil hc is
-// [http.DefaultClient]; it must not have a Timeout, which would cut files.
+// or ticket is that of the one task and epoch that the client is for; with a
+// ticket it claims the task before anything else, and uses the token that it
+// gets. A nil hc is [http.DefaultClient]; it must not have a Timeout, which
+// would cut files.
 func NewClient(base, token string, hc *http.Client) *Client {
 	if hc == nil {
 		hc = http.DefaultClient
 	}
-	return &Client{base: strings.TrimRight(base, "/"), token: token, http: hc}
+	c := &Client{base: strings.TrimRight(base, "/"), ticket: token, proof: newProof(), http: hc}
+	c.token.Store(&token)
+	return c
 }
 
 // Dial returns what [NewClient] needs to reach an address: "unix:/path" is a
@@ -72,11 +79,15 @@ func Dial(addr string) (base string, hc *http.Client, err error) {
 	return strings.TrimRight(addr, "/"), &http.Client{Transport: t}, nil
 }
 
-// Claim is [Door.Claim].
+// Claim is [Door.Claim]. With a ticket the name in the lease is the worker's
+// with something behind it that tells apart all that have the same name.
 func (c *Client) Claim(ctx context.Context, task ci.TaskID, epoch int64, worker string) (ci.Work, error) {
-	var work ci.Work
-	err := c.call(ctx, ci.Lease{Task: task, Epoch: epoch, Worker: worker}, "POST", "claim", nil, nil, &work)
-	return work, err
+	var got claimed
+	err := c.call(ctx, ci.Lease{Task: task, Epoch: epoch, Worker: worker}, "POST", "claim", nil, nil, &got)
+	if err == nil && got.Token != "" {
+		c.token.Store(&got.Token)
+	}
+	return got.Work, err
 }
 
 // Renew is [Door.Renew].
@@ -179,7 +190,11 @@ func (c *Client) request(ctx context.Context, l ci.Lease, method, path string, q
 	if err != nil {
 		return nil, fmt.Errorf("door: %w: %w", redact(err), ci.ErrInvalid)
 	}
-	req.Header.Set("Authorization", "Bearer "+c.token)
+	req.Header.Set("Authorization", "Bearer "+*c.token.Load())
+	if path == "claim" { // also when it was claimed before: the answer is the same
+		req.Header.Set("Authorization", "Bearer "+c.ticket)
+		req.Header.Set(headerProof, c.proof)
+	}
 	// Every call may be repeated; without a value it tells the transport so, and
 	// is not sent.
 	req.Header["Idempotency-Key"] = nil

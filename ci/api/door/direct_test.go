@@ -78,7 +78,7 @@ func newYard(t testing.TB) *yard {
 
 // start starts a server, and an agent that claims its task there.
 func (y *yard) start(t testing.TB, cfg door.Config) {
-	h := door.Handler(door.New(leases{y.world}, y.world, y.world, y.world, y.files, cfg), key.Valid)
+	h := door.Handler(door.New(leases{y.world}, y.world, y.world, y.world, y.files, cfg), key)
 	y.door = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		r.Body = &counted{r.Body, y}
 		h.ServeHTTP(&countedReply{w, y}, r)
@@ -427,7 +427,7 @@ func TestDirectOldServers(t *testing.T) {
 	_, asked := y.passed()
 	require.Equal(t, []string{"GET", "PUT"}, asked)
 
-	without := httptest.NewServer(door.Handler(door.New(leases{y.world}, y.world, y.world, y.world, y.files, door.Config{}), key.Valid))
+	without := httptest.NewServer(door.Handler(door.New(leases{y.world}, y.world, y.world, y.world, y.files, door.Config{}), key))
 	defer without.Close()
 	y.client = door.NewClient(without.URL, key.Token("test.0", 1), nil)
 	y.client.UseBucket(&http.Client{Transport: y}, nil)

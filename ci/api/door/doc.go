@@ -5,7 +5,8 @@
 // which an agent holds and which reaches a Door through [Handler] over HTTP/1.1
 // on TCP or a unix socket. Both have the same methods with the same meaning, so
 // an agent cannot tell them apart. A [Key] makes the bearer tokens: each is good
-// for one task and one epoch and for nothing else.
+// for one task and one epoch and for nothing else. What an agent is started with
+// is less, a ticket: whoever reads it after the task was claimed has nothing.
 //
 // Large files go past the door where the server has a bucket that others can
 // send to: the door gives links and commits, see [Direct] and [Client.UseBucket].

@@ -53,7 +53,7 @@ func inProcess(_ *testing.T, w *world, cfg door.Config) func(ci.TaskID, int64) b
 }
 
 func overTCP(t *testing.T, w *world, cfg door.Config) func(ci.TaskID, int64) both {
-	s := httptest.NewServer(door.Handler(newDoor(w, cfg), key.Valid))
+	s := httptest.NewServer(door.Handler(newDoor(w, cfg), key))
 	t.Cleanup(s.Close)
 	return dial(t, s.URL)
 }
@@ -62,7 +62,7 @@ func overSocket(t *testing.T, w *world, cfg door.Config) func(ci.TaskID, int64) 
 	path := filepath.Join(t.TempDir(), "door")
 	l, err := net.Listen("unix", path)
 	require.NoError(t, err)
-	s := &http.Server{Handler: door.Handler(newDoor(w, cfg), key.Valid)}
+	s := &http.Server{Handler: door.Handler(newDoor(w, cfg), key)}
 	go func() { _ = s.Serve(l) }()
 	t.Cleanup(func() { _ = s.Close() })
 	return dial(t, "unix:"+path)

@@ -23,7 +23,7 @@ func ExampleClient_UseBucket() {
 	defer bucket.Close()
 	files := storage.NewFiles(bucket, storage.FilesConfig{})
 	d := door.New(leases{w}, w, w, w, files, door.Config{Direct: files})
-	server := httptest.NewServer(door.Handler(d, key.Valid))
+	server := httptest.NewServer(door.Handler(d, key))
 	defer server.Close()
 
 	// The agent need not know: what has to pass through the door does.

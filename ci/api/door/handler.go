@@ -20,16 +20,16 @@ const (
 	pieceTimeout = 60 * time.Second
 )
 
-// Handler serves the door to [Client]. Auth says whether a bearer token is good
-// for a task and epoch, as [Key.Valid] does; it is asked before anything else
-// of a request is read. The server in front needs ReadHeaderTimeout and
-// IdleTimeout only: bodies are limited in size and time here.
-func Handler(d *Door, auth func(token string, task ci.TaskID, epoch int64) bool) http.Handler {
+// Handler serves the door to [Client]. The key says whether a bearer is good for
+// a task and epoch; it is asked before anything else of a request is read. The
+// server in front needs ReadHeaderTimeout and IdleTimeout only: bodies are
+// limited in size and time here.
+func Handler(d *Door, key Key) http.Handler {
 	mux := http.NewServeMux()
 	at := func(method, path string, serve func(*exchange) error) {
 		mux.HandleFunc(method+" "+root+"{task}/{epoch}/"+path, func(w http.ResponseWriter, r *http.Request) {
-			x := &exchange{d: d, w: w, r: r, control: http.NewResponseController(w)}
-			x.serve(auth, serve)
+			x := &exchange{d: d, key: key, w: w, r: r, control: http.NewResponseController(w)}
+			x.serve(path == "claim", serve)
 		})
 	}
 	at("POST", "claim", (*exchange).claim)
@@ -61,19 +61,30 @@ func Handler(d *Door, auth func(token string, task ci.TaskID, epoch int64) bool)
 // An exchange is one request and its reply.
 type exchange struct {
 	d       *Door
+	key     Key
 	w       http.ResponseWriter
 	r       *http.Request
 	control *http.ResponseController
 	lease   ci.Lease
+	proof   string // of an agent that came with a ticket
 	replied bool
 }
 
 // serve authenticates, runs the operation and tells its error.
-func (x *exchange) serve(auth func(string, ci.TaskID, int64) bool, operate func(*exchange) error) {
+func (x *exchange) serve(claim bool, operate func(*exchange) error) {
 	epoch, err := strconv.ParseInt(x.r.PathValue("epoch"), 10, 64)
 	x.lease = ci.Lease{Task: ci.TaskID(x.r.PathValue("task")), Epoch: epoch, Worker: x.r.URL.Query().Get("worker")}
 	token, bearer := strings.CutPrefix(x.r.Header.Get("Authorization"), "Bearer ")
-	if err != nil || !bearer || !auth(token, x.lease.Task, epoch) {
+	good := err == nil && bearer && x.key.Valid(token, x.lease.Task, epoch)
+	if !good && claim && err == nil && bearer && x.key.Admits(token, x.lease.Task, epoch) {
+		x.proof = x.r.Header.Get(headerProof)
+		if len(x.proof) < minProof || x.lease.Worker == "" {
+			reply(x.w, http.StatusBadRequest, problem{Code: "invalid", Message: "this agent is older than the server: install the rondo-agent of the same release"})
+			return
+		}
+		x.lease.Worker, good = workerOf(x.lease.Worker, x.proof), true
+	}
+	if !good {
 		reply(x.w, http.StatusUnauthorized, problem{Code: "denied", Message: "the token is not good for this task and epoch"})
 		return
 	}
@@ -210,7 +221,18 @@ func (x *exchange) claim() error {
 		return err
 	}
 	x.offer()
-	return x.answer(work)
+	token := ""
+	if x.proof != "" {
+		token = x.key.Token(x.lease.Task, x.lease.Epoch)
+	}
+	return x.answer(claimed{work, token})
+}
+
+// A claimed task is the reply to a claim.
+type claimed struct {
+	ci.Work
+	// Token is for all that follows; "" is that the agent has it.
+	Token string `json:"token,omitempty"`
 }
 
 func (x *exchange) renew() error {

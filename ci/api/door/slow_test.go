@@ -9,7 +9,6 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/rondo-ci/rondo/ci"
 	"github.com/rondo-ci/rondo/ci/api/door"
 )
 
@@ -26,7 +25,7 @@ func (d *deadlined) SetWriteDeadline(time.Time) error  { return nil }
 // reads the rest of them before it replies, so a deadline must be left for a
 // sender that stalls.
 func TestA154_UnreadBody(t *testing.T) {
-	h := door.Handler(door.New(nil, nil, nil, nil, nil, door.Config{}), func(token string, _ ci.TaskID, _ int64) bool { return token == "good" })
+	h := door.Handler(door.New(nil, nil, nil, nil, nil, door.Config{}), key)
 	for name, c := range map[string]struct {
 		method, path, token string
 		status              int
@@ -34,7 +33,7 @@ func TestA154_UnreadBody(t *testing.T) {
 		"no token":  {"POST", "/door/v1/tasks/a.0/1/claim", "", http.StatusUnauthorized},
 		"bad token": {"GET", "/door/v1/tasks/a.0/1/files", "bad", http.StatusUnauthorized},
 		"no door":   {"POST", "/x", "", http.StatusNotFound},
-		"refused":   {"POST", "/door/v1/tasks/a.0/1/file?size=x", "good", http.StatusBadRequest},
+		"refused":   {"POST", "/door/v1/tasks/a.0/1/file?size=x", key.Token("a.0", 1), http.StatusBadRequest},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := &deadlined{ResponseRecorder: httptest.NewRecorder()}

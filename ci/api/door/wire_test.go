@@ -83,7 +83,7 @@ func (c *cutter) forward(client net.Conn) {
 
 func TestLostReplies(t *testing.T) {
 	w := newWorld()
-	s := httptest.NewServer(door.Handler(newDoor(w, door.Config{}), key.Valid))
+	s := httptest.NewServer(door.Handler(newDoor(w, door.Config{}), key))
 	defer s.Close()
 	proxy := newCutter(t, s.Listener.Addr().String())
 	d := dial(t, "http://"+proxy.Addr().String())("test.0", 1)
@@ -130,7 +130,7 @@ func TestLostReplies(t *testing.T) {
 func TestTokens(t *testing.T) {
 	w := newWorld()
 	l := w.hand("test.0", 1, "a")
-	s := httptest.NewServer(door.Handler(newDoor(w, door.Config{}), key.Valid))
+	s := httptest.NewServer(door.Handler(newDoor(w, door.Config{}), key))
 	defer s.Close()
 	good := key.Token("test.0", 1)
 	for _, token := range []string{
@@ -181,7 +181,7 @@ func raw(t testing.TB, h http.Handler, method, path, body string, edit func(*htt
 func TestHostileRequests(t *testing.T) {
 	w := newWorld()
 	w.hand("test.0", 1, "a")
-	h := door.Handler(newDoor(w, door.Config{}), key.Valid)
+	h := door.Handler(newDoor(w, door.Config{}), key)
 	const base = "/door/v1/tasks/test.0/1/"
 	deep := strings.Repeat("[", 200_000)
 	cases := []struct {
@@ -238,7 +238,7 @@ func TestHostileRequests(t *testing.T) {
 func TestP9_CutUpload(t *testing.T) {
 	w := newWorld()
 	w.hand("test.0", 1, "a")
-	s := httptest.NewServer(door.Handler(newDoor(w, door.Config{}), key.Valid))
+	s := httptest.NewServer(door.Handler(newDoor(w, door.Config{}), key))
 	defer s.Close()
 	head := "POST /door/v1/tasks/test.0/1/file?worker=a&kind=artifact&name=f HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer " + key.Token("test.0", 1) + "\r\n"
 	for _, rest := range []string{
@@ -316,7 +316,7 @@ func TestFaultsAreNotTold(t *testing.T) {
 	l := w.hand("test.0", 1, "a")
 	var log bytes.Buffer
 	d := newDoor(w, door.Config{Log: slog.New(slog.NewTextHandler(&log, nil))})
-	s := httptest.NewServer(door.Handler(d, key.Valid))
+	s := httptest.NewServer(door.Handler(d, key))
 	w.fault["putstep"] = errors.New("open /var/secret: no space")
 	err := door.NewClient(s.URL, key.Token("test.0", 1), nil).PutStep(t.Context(), l, ci.Step{})
 	s.Close()
@@ -340,7 +340,7 @@ func FuzzHandler(f *testing.F) {
 		}
 		w := newWorld()
 		w.hand("test.0", 1, "a")
-		h := door.Handler(newDoor(w, door.Config{}), key.Valid)
+		h := door.Handler(newDoor(w, door.Config{}), key)
 		res := raw(t, h, method, "/door/v1/tasks/test.0/1/"+path+"?"+query, body, nil)
 		if res.StatusCode >= 500 {
 			t.Fatalf("%s %s?%s: %s", method, path, query, res.Status)
@@ -351,7 +351,7 @@ func FuzzHandler(f *testing.F) {
 func BenchmarkCall(b *testing.B) {
 	w := newWorld()
 	l := w.hand("test.0", 1, "a")
-	s := httptest.NewServer(door.Handler(newDoor(w, door.Config{}), key.Valid))
+	s := httptest.NewServer(door.Handler(newDoor(w, door.Config{}), key))
 	defer s.Close()
 	base, hc, _ := door.Dial(s.URL)
 	c := door.NewClient(base, key.Token("test.0", 1), hc)
@@ -379,7 +379,7 @@ func Example() {
 	w := newWorld()
 	w.hand("test.0", 1, "")
 	d := door.New(leases{w}, w, w, w, w, door.Config{})
-	server := httptest.NewServer(door.Handler(d, key.Valid))
+	server := httptest.NewServer(door.Handler(d, key))
 	defer server.Close()
 
 	// With the agent: an address, and a token for one hand-out of one task.

@@ -66,7 +66,7 @@ func New(p Parts, cfg Config) *Engine {
 	cfg.Server.Log, cfg.Queue.Log = cfg.Log, cfg.Log
 	e := &Engine{Parts: p}
 	e.Server = ci.New(p.DB, p.Compiler, cfg.Server)
-	cfg.Queue.Token = p.Key.Token
+	cfg.Queue.Token = p.Key.Ticket
 	cfg.Queue.Begun = e.begun
 	e.Scheduler = scheduler.New(p.Backlog, e.Cluster, e.Server.Report, cfg.Queue)
 	e.Door = door.New(e.Scheduler, e.Server, p.DB, p.Logs, p.Files, door.Config{Log: cfg.Log, Machines: cfg.Machines, Direct: p.Files})

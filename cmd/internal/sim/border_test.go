@@ -124,7 +124,7 @@ func (b *border) stores(tickets []ci.Ticket) {
 	for _, t := range tickets {
 		b.stored[t.Task.ID] = t.Epoch
 		if t.State == ci.TicketLeased && b.holders[handOut{t.Task.ID, t.Epoch}] == "" {
-			b.holders[handOut{t.Task.ID, t.Epoch}] = t.Worker
+			b.holders[handOut{t.Task.ID, t.Epoch}] = plain(t.Worker)
 		}
 	}
 }

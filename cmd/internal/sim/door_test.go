@@ -34,6 +34,13 @@ type request struct {
 	body   []byte
 }
 
+// plain is the name that an agent gave itself; the door adds to it what tells
+// apart those with the same one.
+func plain(worker string) string {
+	name, _, _ := strings.Cut(worker, "/")
+	return name
+}
+
 // read takes a request apart: /door/v1/tasks/TASK/EPOCH/OP.
 func read(r *http.Request) (request, error) {
 	var body []byte
@@ -45,7 +52,7 @@ func read(r *http.Request) (request, error) {
 	}
 	part := strings.Split(r.URL.Path, "/")
 	q := request{
-		worker: r.URL.Query().Get("worker"), op: part[6],
+		worker: plain(r.URL.Query().Get("worker")), op: part[6],
 		method: r.Method, url: r.URL.String(), header: r.Header, body: body,
 	}
 	q.task = ci.TaskID(part[4])

@@ -87,7 +87,7 @@ func (w *world) boot() error {
 	}, engine.Config{Queue: scheduler.Config{OrgLimit: 4}})
 	// The engine's own door, over logs that fail.
 	l.Door = door.New(l.Scheduler, l.Server, db, logs{w.logs, out}, nil, door.Config{})
-	l.handler = door.Handler(l.Door, key.Valid)
+	l.handler = door.Handler(l.Door, key)
 	var ctx context.Context
 	ctx, l.cancel = context.WithCancel(context.Background())
 	go func() {
