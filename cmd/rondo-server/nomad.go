@@ -22,9 +22,10 @@ import (
 // nomadHelp is what the help of serve says of nomadSettings.
 const nomadHelp = `  nomad:                             # jobs run on its clients; leave out for this machine
     address: https://nomad.example.com:4646
-    token: file:/etc/rondo/nomad-token # of the ACL, if there is one
+    token: file:/etc/rondo/nomad-token # of the ACL, if there is one; read again when it changes
     region: eu                       # and namespace; leave out for the default
-    ca: /etc/rondo/nomad-ca.pem      # and cert, key: files in PEM
+    ca: /etc/rondo/nomad-ca.pem      # and cert, key: files in PEM; read again when they change
+    server_name: server.eu.nomad     # what the certificate of Nomad names, if not its address
     datacenters: ["*"]               # where agents may run
     class: linux-64bit               # of the clients; leave out for all
     pool: default                    # of nodes
@@ -45,6 +46,7 @@ type nomadSettings struct {
 	CA         string    `yaml:"ca"`
 	Cert       string    `yaml:"cert"`
 	Key        string    `yaml:"key"`
+	ServerName string    `yaml:"server_name"`
 	nomadNodes `yaml:",inline"`
 	nomadAgent `yaml:",inline"`
 }
@@ -155,8 +157,7 @@ func (n *nomadSettings) reserve() scheduler.Resources {
 
 // openNomad returns the clients of Nomad.
 func (in *installation) openNomad(n *nomadSettings) (*nomad.Cluster, error) {
-	token, err := n.Token.read()
-	if err != nil {
+	if _, err := n.Token.read(); err != nil {
 		return nil, fmt.Errorf("nomad.token: %w", err)
 	}
 	warm, err := n.warm()
@@ -167,14 +168,35 @@ func (in *installation) openNomad(n *nomadSettings) (*nomad.Cluster, error) {
 	if err != nil {
 		return nil, err
 	}
-	return nomad.New(nomad.Server{
-		Address: n.Address, Token: token, Region: n.Region, Namespace: n.Namespace, CA: n.CA, Cert: n.Cert, Key: n.Key,
-	}, nomad.Agent{
+	return nomad.New(n.server(in.reach), nomad.Agent{
 		Driver: n.Driver, Image: n.Image, Command: cmp.Or(n.Agent, "/usr/local/bin/rondo-agent"), Args: in.jobs.Args(), Door: n.Door,
 	}, nomad.Config{
 		Log: in.log, Dispatch: n.Mode == modeDispatch, Warm: warm, Docs: in.db, Secret: []byte(secret), Ended: in.ended,
 		Nodes: nomad.Nodes{Datacenters: n.Datacenters, Class: n.Class, Pool: n.Pool, MHz: n.MHz, Reserve: n.reserve()},
 	})
+}
+
+// server is where Nomad is and what we show there.
+func (n *nomadSettings) server(r *reach) nomad.Server {
+	return nomad.Server{
+		Address: n.Address, Token: n.Token.read, Region: n.Region, Namespace: n.Namespace,
+		CA: n.CA, Cert: n.Cert, Key: n.Key, ServerName: n.ServerName, Proxy: r.through(),
+	}
+}
+
+// try asks Nomad whether we may do there what is needed.
+func (n *nomadSettings) try(ctx context.Context) error {
+	if n == nil {
+		return nil
+	}
+	c, err := nomad.New(n.server(nil), nomad.Agent{Command: "rondo-agent", Door: n.Door}, nomad.Config{})
+	if err == nil {
+		err = c.Check(ctx)
+	}
+	if err != nil {
+		return fmt.Errorf("nomad: %w", err)
+	}
+	return nil
 }
 
 // ended closes the output of an agent that is gone.

@@ -24,7 +24,9 @@ import (
 // agentProgram builds the agent that Nomad starts, once.
 var agentProgram = sync.OnceValues(func() (string, error) {
 	file := filepath.Join(os.Getenv("XDG_CONFIG_HOME"), "rondo-agent") // which TestMain removes
-	if out, err := exec.Command("go", "build", "-o", file, "../rondo-agent").CombinedOutput(); err != nil {
+	build := exec.Command("go", "build", "-o", file, "../rondo-agent")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0") // it runs in containers too
+	if out, err := build.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("build the agent: %w: %s", err, out)
 	}
 	return file, nil
@@ -123,9 +125,9 @@ func TestSCH03_PushToGreenOnARealNomad(t *testing.T) {
 	}
 	agent, err := agentProgram()
 	require.NoError(t, err)
-	address, stop, err := nomadtest.StartReal(binary)
+	real, err := nomadtest.StartReal(binary, nomadtest.Options{})
 	require.NoError(t, err)
-	t.Cleanup(stop)
+	t.Cleanup(real.Stop)
 	for name, more := range map[string]string{"register": "", "dispatch": "  mode: dispatch\n", "warm": "  warm: {small: 2}\n"} {
 		t.Run(name, func(t *testing.T) {
 			door := freeAddress(t)
@@ -147,7 +149,7 @@ jobs:
     steps: [{attach_workspace: {at: w}}, {run: 'test -e w/0 && test -e w/1 && test -e w/2'}]
 workflows: {main: {jobs: [hi, {after: {requires: [hi]}}]}}
 `)
-			s, _ := teamAt(t, door, fmt.Sprintf("folders: [%s]\nnomad:\n  address: %s\n  door: http://%s\n  agent: %s\n  mhz: 1000\n%s", r.dir, address, door, agent, more))
+			s, _ := teamAt(t, door, fmt.Sprintf("folders: [%s]\nnomad:\n  address: %s\n  door: http://%s\n  agent: %s\n  mhz: 1000\n%s", r.dir, real.Address, door, agent, more))
 			ended := s.waitEnd(ci.WorkflowEnded, "main")
 			require.Equal(t, ci.Success, ended.Status, s.errors())
 			require.Equal(t, 0, s.stop(), s.errors())

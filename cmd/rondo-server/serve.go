@@ -109,7 +109,7 @@ func serveCommand() *cobra.Command {
 	}
 	cmd.Flags().StringVarP(&file, "config", "c", "rondo.yml", "the file of settings")
 	cmd.Flags().BoolVar(&check, "check", false, "only check the settings")
-	cmd.Flags().BoolVar(&online, "online", false, "with --check: also try the bucket of storage.s3")
+	cmd.Flags().BoolVar(&online, "online", false, "with --check: also try the bucket of storage.s3, and address, certificates and rights at nomad")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON on standard output: first the addresses, then a line for each event")
 	cmd.Flags().BoolVar(&bootstrap, "bootstrap", false, "print a link that makes an administrator, although there is one")
 	return cmd

@@ -35,7 +35,7 @@ const storageHelp = `  storage:                           # leave out for the fo
 // checkSettings says that settings are good, and whether the bucket is too.
 func checkSettings(cmd *cobra.Command, file string, s settings, online bool) error {
 	if online {
-		if err := s.Storage.try(cmd.Context()); err != nil {
+		if err := errors.Join(s.Storage.try(cmd.Context()), s.Nomad.try(cmd.Context())); err != nil {
 			return err
 		}
 	}

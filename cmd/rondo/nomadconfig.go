@@ -1,8 +1,10 @@
 package main
 
 import (
+	"cmp"
 	"embed"
 	"fmt"
+	"net"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -32,12 +34,15 @@ var clientParts = []struct {
 	{"unit", "nomad.service", "the unit of Nomad", 0o644},
 	{"hook", "rondo-lifecycle.sh", "the hook that drains the machine before Amazon ends it", 0o755},
 	{"hook-unit", "rondo-lifecycle.service", "the unit of the hook", 0o644},
+	{"policy", "policy.hcl", "what the token of the Rondo server may do", 0o644},
+	{"settings", "rondo.yml", "the chapter nomad of the Rondo server's settings", 0o644},
 	{"user-data", "user-data.sh", "cloud user data that puts all of them in place", 0o644},
 }
 
 // clientFacts are what the files are made from.
 type clientFacts struct {
-	Datacenter, Region, Class, Pool, Name, URL string
+	Datacenter, Region, Namespace, Class, Pool string
+	Name, URL, Driver                          string
 	Servers                                    []string
 	TLS, ACL, Cloud                            bool
 	CPUs, MachineMB                            int // of the machine; 0 is not said
@@ -48,6 +53,17 @@ type clientFacts struct {
 
 // LastCore is the last of the CPUs that the client keeps.
 func (clientFacts) LastCore() int { return keptCPU - 1 }
+
+// Space is the namespace of jobs.
+func (f clientFacts) Space() string { return cmp.Or(f.Namespace, "default") }
+
+// First is the host of the first server.
+func (f clientFacts) First() string {
+	if host, _, err := net.SplitHostPort(f.Servers[0]); err == nil {
+		return host
+	}
+	return f.Servers[0]
+}
 
 // Memory is what the client keeps, in MiB.
 func (clientFacts) Memory() int { return keptMemoryMB }
@@ -90,6 +106,8 @@ CPUs and 128 GB: --cpus and --memory check the machine that you mean.`,
 	s.StringSliceVar(&f.Servers, "server", nil, "address of a Nomad server, with or without its RPC port (4647); may be given again")
 	s.StringVar(&f.Datacenter, "datacenter", "default", "of the client; Rondo's jobs take any")
 	s.StringVar(&f.Region, "region", "global", "of the cluster")
+	s.StringVar(&f.Namespace, "namespace", "", "where Rondo's jobs are, if not in the default one")
+	s.StringVar(&f.Driver, "driver", "raw_exec", "by which agents are started: raw_exec, exec or docker")
 	s.StringVar(&f.Class, "class", "linux-64bit", "node class")
 	s.StringVar(&f.Pool, "pool", "", "node pool, where teams or levels of trust have their own")
 	s.StringVar(&f.Name, "name", "", "of the node; else the host's, in a cloud the instance's")
@@ -100,7 +118,7 @@ CPUs and 128 GB: --cpus and --memory check the machine that you mean.`,
 	s.IntVar(&f.CPUs, "cpus", 0, "of the machine, to check")
 	s.IntVar(&f.MachineMB, "memory", 0, "MB of the machine, to check")
 	s.BoolVar(&f.Oversize, "oversize", false, "a machine of more than 64 CPUs or 128 GB is meant")
-	s.StringVar(&part, "part", "hcl", "what to print: hcl, unit, hook, hook-unit, user-data or all")
+	s.StringVar(&part, "part", "hcl", "what to print, of the list above, or all")
 	s.StringVar(&out, "out", "", "write all parts as files into this folder instead")
 	return cmd
 }
@@ -124,7 +142,10 @@ func (f clientFacts) check() error {
 			return fmt.Errorf("%q is no name or address", v)
 		}
 	}
-	for _, v := range []string{f.Pool, f.Name, f.URL} {
+	if f.Driver != "raw_exec" && f.Driver != "exec" && f.Driver != "docker" {
+		return fmt.Errorf("--driver: %q is none of raw_exec, exec and docker", f.Driver)
+	}
+	for _, v := range []string{f.Pool, f.Name, f.URL, f.Namespace} {
 		if v != "" && !word.MatchString(v) {
 			return fmt.Errorf("%q is no name or address", v)
 		}
@@ -215,7 +236,7 @@ func (f clientFacts) write(cmd *cobra.Command, part, out string) error {
 	}
 	text, ok := parts[part]
 	if !ok {
-		return codeError{exitUsage, fmt.Errorf("there is no part %q; there are hcl, unit, hook, hook-unit, user-data and all", part)}
+		return codeError{exitUsage, fmt.Errorf("there is no part %q; there are:\n%s  all", part, partsHelp())}
 	}
 	fmt.Fprint(cmd.OutOrStdout(), text)
 	return nil

@@ -15,9 +15,9 @@ import (
 // Two clients as golden files: run with UPDATE=1 to write them anew.
 func TestClientConfig_Golden(t *testing.T) {
 	for name, f := range map[string]clientFacts{
-		"plain": {Datacenter: "default", Region: "global", Class: "linux-64bit", Servers: []string{"10.0.0.10"}},
+		"plain": {Datacenter: "default", Driver: "raw_exec", Region: "global", Class: "linux-64bit", Servers: []string{"10.0.0.10"}},
 		"cloud": {
-			Datacenter: "us-east-1", Region: "global", Class: "linux-64bit", Pool: "trusted", Servers: []string{"nomad.internal:4647", "10.0.0.11"},
+			Datacenter: "us-east-1", Driver: "docker", Namespace: "ci", Region: "global", Class: "linux-64bit", Pool: "trusted", Servers: []string{"nomad.internal:4647", "10.0.0.11"},
 			TLS: true, ACL: true, Cloud: true, URL: "https://ci.example.com",
 		},
 	} {

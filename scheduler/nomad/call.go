@@ -36,6 +36,8 @@ func (c *Cluster) words(err error) error {
 	switch code := answer.StatusCode(); {
 	case code == http.StatusNotFound:
 		return fmt.Errorf("Nomad: %s: %w", body, ci.ErrNotFound)
+	case code == http.StatusForbidden:
+		return fmt.Errorf("Nomad: %s: %w", body, ci.ErrDenied)
 	case code == http.StatusBadRequest, code == http.StatusRequestEntityTooLarge, code == http.StatusUnprocessableEntity, invalid(body):
 		return fmt.Errorf("Nomad: %s: %w", body, ci.ErrInvalid)
 	default:

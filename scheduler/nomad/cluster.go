@@ -21,6 +21,7 @@ import (
 type Cluster struct {
 	api   *api.Client
 	close func() // connections that are not used
+	space string // Server.Namespace
 	agent Agent
 	cfg   Config
 	log   *slog.Logger
@@ -68,16 +69,16 @@ func New(s Server, a Agent, cfg Config) (*Cluster, error) {
 	if err != nil {
 		return nil, fmt.Errorf("nomad: %w", err)
 	}
-	client, closeIdle, err := s.client()
+	cfg = cfg.withDefaults()
+	client, closeIdle, err := s.client(cfg.Log)
 	if err != nil {
 		return nil, fmt.Errorf("nomad: %w", err)
 	}
-	cfg = cfg.withDefaults()
 	if len(cfg.Warm) > 0 && (cfg.Docs == nil || len(cfg.Secret) < minSecret) {
 		return nil, fmt.Errorf("nomad: warm agents need documents and a secret of %d bytes: %w", minSecret, ci.ErrInvalid)
 	}
 	return &Cluster{
-		api: client, close: closeIdle, agent: a, cfg: cfg, log: cfg.Log, books: books{docs: cfg.Docs, owner: cfg.Name},
+		api: client, close: closeIdle, space: s.Namespace, agent: a, cfg: cfg, log: cfg.Log, books: books{docs: cfg.Docs, owner: cfg.Name},
 		look: make(chan struct{}, 1), asking: make(chan struct{}, 1),
 		places: make(map[key]*place), jobs: make(map[string]*place), tried: make(map[key]bool),
 		early: make(map[string]alloc), buried: make(map[string]bool), submitting: make(map[key]chan struct{}),

@@ -1,10 +1,10 @@
 package nomad
 
 import (
-	"crypto/tls"
 	"fmt"
 	"log/slog"
 	"net/http"
+	"net/url"
 	"time"
 
 	"github.com/hashicorp/nomad/api"
@@ -16,16 +16,23 @@ import (
 type Server struct {
 	// Address is a URL, as in https://nomad.example.com:4646.
 	Address string
-	// Token is the secret of an ACL token; "" is none. It needs submit-job,
-	// dispatch-job, read-job, read-logs, read-fs and alloc-lifecycle in the
-	// namespace, and node write for drains.
-	Token string
+	// Token returns the secret of an ACL token; nil or "" is none. It is asked
+	// before each call, so another token counts at once. In the namespace it
+	// needs list-jobs, read-job, submit-job, dispatch-job, read-logs and
+	// alloc-lifecycle, and besides node write, for drains.
+	Token func() (string, error)
 	// Region and Namespace are where jobs go; "" is the server's default.
 	Region, Namespace string
-	// CA, Cert and Key are files in PEM: whom to trust, and who we are.
+	// CA, Cert and Key are files in PEM: whom to trust, and who we are. They
+	// are read again when they change.
 	CA, Cert, Key string
-	// HTTP makes the calls instead, if it is set; CA, Cert and Key are not
-	// read then. It must not have a Timeout.
+	// ServerName is what the server's certificate must name, as in
+	// server.global.nomad; "" is the host of Address.
+	ServerName string
+	// Proxy finds the HTTP proxy of a request; nil follows the environment.
+	Proxy func(*http.Request) (*url.URL, error)
+	// HTTP makes the calls instead, if it is set; CA, Cert, Key, ServerName and
+	// Proxy are not read then. It must not have a Timeout.
 	HTTP *http.Client
 }
 
@@ -161,26 +168,16 @@ const maxConns = 64
 
 // client makes the client of Nomad, and what closes connections that are not
 // used. It calls nobody.
-func (s Server) client() (*api.Client, func(), error) {
+func (s Server) client(log *slog.Logger) (*api.Client, func(), error) {
 	if s.Address == "" {
 		return nil, nil, fmt.Errorf("the address of Nomad is missing: %w", ci.ErrInvalid)
 	}
-	hc := s.HTTP
-	if hc == nil {
-		t, ok := http.DefaultTransport.(*http.Transport)
-		if !ok {
-			t = &http.Transport{Proxy: http.ProxyFromEnvironment}
-		}
-		t = t.Clone()
-		t.MaxConnsPerHost, t.MaxIdleConnsPerHost = maxConns, 8
-		t.TLSClientConfig = &tls.Config{MinVersion: tls.VersionTLS12}
-		hc = &http.Client{Transport: t}
-		if err := api.ConfigureTLS(hc, &api.TLSConfig{CACert: s.CA, ClientCert: s.Cert, ClientKey: s.Key}); err != nil {
-			return nil, nil, fmt.Errorf("certificates: %w: %w", err, ci.ErrInvalid)
-		}
+	way := &access{s: s, log: log}
+	if _, err := way.way(); err != nil {
+		return nil, nil, err
 	}
 	client, err := api.NewClient(&api.Config{
-		Address: s.Address, SecretID: s.Token, Region: s.Region, Namespace: s.Namespace, HttpClient: hc,
+		Address: s.Address, Region: s.Region, Namespace: s.Namespace, HttpClient: &http.Client{Transport: way},
 	})
-	return client, hc.CloseIdleConnections, err
+	return client, way.closeIdle, err
 }

@@ -1,6 +1,7 @@
 package nomad_test
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -34,8 +35,11 @@ func TestMain(m *testing.M) {
 		os.Exit(agentMain())
 	}
 	code := m.Run()
-	if real.stop != nil {
-		real.stop()
+	for _, r := range []*realOne{&reals.open, &reals.secure} {
+		if r.nomad != nil {
+			r.nomad.Stop()
+		}
+		_ = os.RemoveAll(r.dir) // "" is nothing
 	}
 	os.Exit(code)
 }
@@ -77,33 +81,79 @@ func agentMain() int {
 	return 0
 }
 
-// real is the one Nomad of all tests here.
-var real struct {
-	once    sync.Once
-	address string
-	err     error
-	stop    func()
+// A realOne is a Nomad that tests share.
+type realOne struct {
+	once  sync.Once
+	nomad *nomadtest.Real
+	dir   string // of its files
+	err   error
 }
 
-// realNomad starts a Nomad, if there is one on this machine.
-func realNomad(t testing.TB) string {
+// reals are one that lets everybody in, and a secured one.
+var reals = struct{ open, secure realOne }{}
+
+// start starts a Nomad once, if there is one on this machine.
+func (r *realOne) start(t testing.TB, options func(dir string) (nomadtest.Options, error)) *nomadtest.Real {
 	t.Helper()
 	binary, ok := nomadtest.Binary()
 	if !ok {
 		t.Skip("no nomad on PATH and no NOMAD_BIN: only the fake was tried")
 	}
-	real.once.Do(func() { real.address, real.stop, real.err = nomadtest.StartReal(binary) })
-	require.NoError(t, real.err)
+	r.once.Do(func() {
+		if r.dir, r.err = os.MkdirTemp("", "rondo-nomad-test-"); r.err != nil {
+			return
+		}
+		var o nomadtest.Options
+		if o, r.err = options(r.dir); r.err == nil {
+			r.nomad, r.err = nomadtest.StartReal(binary, o)
+		}
+	})
+	require.NoError(t, r.err)
 	version, _ := exec.Command(binary, "version").Output()
 	first, _, _ := strings.Cut(string(version), "\n")
-	t.Logf("a real Nomad: %s, %s", first, real.address)
-	return real.address
+	t.Logf("a real Nomad: %s, %s", first, r.nomad.Address)
+	return r.nomad
+}
+
+// realNomad is one that lets everybody in.
+func realNomad(t testing.TB) string {
+	t.Helper()
+	return reals.open.start(t, func(string) (nomadtest.Options, error) { return nomadtest.Options{}, nil }).Address
 }
 
 // onReal makes a cluster at the real Nomad, with this binary as its agent.
 func onReal(t testing.TB, cfg nomad.Config) *world {
 	address := realNomad(t)
+	return onServer(t, reals.open.nomad, nomad.Server{Address: address}, cfg)
+}
+
+// onServer makes a cluster at a real Nomad, with this binary as its agent.
+func onServer(t testing.TB, r *nomadtest.Real, s nomad.Server, cfg nomad.Config) *world {
 	w := &world{placed: map[ci.TaskID]scheduler.Placement{}, began: map[string]int{}}
+	door := httptest.NewServer(w.mux())
+	w.door = door.URL
+	exe, err := os.Executable()
+	require.NoError(t, err)
+	cfg.Docs, cfg.Secret, cfg.Nodes.MHz = memdb.New(), make([]byte, 32), 1000
+	cfg.Name = "test-" + string(ci.NewID())[:13]
+	c, err := nomad.New(s, nomad.Agent{Command: exe, Door: door.URL, Env: map[string]string{agentEnv: "1"}, DiskMB: 50}, cfg)
+	require.NoError(t, err)
+	w.Cluster = c
+	stop := w.run(t)
+	t.Cleanup(func() {
+		for p := range c.Placements(context.Background()) {
+			_ = c.Stop(context.Background(), p, 0)
+		}
+		stop()
+		endJobs(t, r, s.Namespace, cfg.Name)
+		door.CloseClientConnections()
+		door.Close()
+	})
+	return w
+}
+
+// mux is the door of real agents.
+func (w *world) mux() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc(pointer.Path, w.serve)
 	mux.HandleFunc("GET /task/{task}", func(rw http.ResponseWriter, r *http.Request) {
@@ -124,47 +174,21 @@ func onReal(t testing.TB, cfg nomad.Config) *world {
 			done <- ci.TaskID(r.PathValue("task"))
 		}
 	})
-	door := httptest.NewServer(mux)
-	w.door = door.URL
-	exe, err := os.Executable()
-	require.NoError(t, err)
-	cfg.Docs, cfg.Secret, cfg.Nodes.MHz = memdb.New(), make([]byte, 32), 1000
-	cfg.Name = "test-" + string(ci.NewID())[:13]
-	c, err := nomad.New(nomad.Server{Address: address}, nomad.Agent{Command: exe, Door: door.URL, Env: map[string]string{agentEnv: "1"}, DiskMB: 50}, cfg)
-	require.NoError(t, err)
-	w.Cluster = c
-	stop := w.run(t)
-	t.Cleanup(func() {
-		for p := range c.Placements(context.Background()) {
-			_ = c.Stop(context.Background(), p, 0)
-		}
-		stop()
-		endJobs(t, address, cfg.Name)
-		door.CloseClientConnections()
-		door.Close()
-	})
-	return w
+	return mux
 }
 
 // endJobs ends what is left of an installation, its warm agents.
-func endJobs(t testing.TB, address, owner string) {
-	reply, err := http.Get(address + "/v1/jobs?meta=true")
-	require.NoError(t, err)
-	defer reply.Body.Close()
+func endJobs(t testing.TB, r *nomadtest.Real, namespace, owner string) {
 	var jobs []struct {
 		ID   string
 		Meta map[string]string
 	}
-	require.NoError(t, json.NewDecoder(reply.Body).Decode(&jobs))
+	require.NoError(t, r.Call(http.MethodGet, "/v1/jobs?meta=true&namespace="+cmp.Or(namespace, "default"), nil, &jobs))
 	for _, j := range jobs {
-		if j.Meta["rondo"] != owner && !strings.HasPrefix(j.ID, owner) {
-			continue
+		if j.Meta["rondo"] == owner || strings.HasPrefix(j.ID, owner) {
+			path := "/v1/job/" + strings.ReplaceAll(j.ID, "/", "%2F") + "?purge=true&namespace=" + cmp.Or(namespace, "default")
+			require.NoError(t, r.Call(http.MethodDelete, path, nil, nil))
 		}
-		req, err := http.NewRequest(http.MethodDelete, address+"/v1/job/"+strings.ReplaceAll(j.ID, "/", "%2F")+"?purge=true", nil)
-		require.NoError(t, err)
-		reply, err := http.DefaultClient.Do(req)
-		require.NoError(t, err)
-		_ = reply.Body.Close()
 	}
 }
 

@@ -24,7 +24,8 @@ func (c *Cluster) warmToken(name string) string {
 
 // ServeHTTP answers warm agents that ask for a task, below [pointer.Path] of
 // the door: 200 with a [pointer.Pointer], 204 to ask again, 410 to end. It
-// answers the same again, in case an answer was lost.
+// answers the same again, in case an answer was lost, and only to who asked
+// first: all who may read jobs at Nomad see the token.
 func (c *Cluster) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h := w.Header()
 	h.Set("Cache-Control", "no-store")
@@ -43,9 +44,17 @@ func (c *Cluster) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, `{"message":"Nomad does not answer"}`, http.StatusServiceUnavailable)
 		return
 	}
+	proof := r.Header.Get(pointer.Proof)
 	c.mu.Lock()
 	a := c.warm[name]
+	if a != nil && a.proof != "" && a.proof != proof {
+		c.mu.Unlock()
+		c.log.Warn("somebody else asks for the task of a warm agent, with its token", "agent", name, "from", r.RemoteAddr)
+		http.Error(w, `{"message":"another one waits with this token"}`, http.StatusUnauthorized)
+		return
+	}
 	if a != nil {
+		a.proof = proof
 		a.waiting++
 		if a.state == warmStarting {
 			a.state = warmIdle

@@ -25,6 +25,7 @@ type warmAgent struct {
 	node    string // ID
 	alloc   alloc
 	sent    time.Time        // when Nomad took it
+	proof   string           // of who asked first
 	waiting int              // polls that are open
 	told    *pointer.Pointer // what it was told, or is to be told
 	wake    chan struct{}    // closed when that is set, or it is retired

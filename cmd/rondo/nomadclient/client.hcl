@@ -45,6 +45,24 @@ client {
     "fingerprint.denylist" = "{{.Denied}}"
   }
 }
+{{- if eq .Driver "exec"}}
+
+# The agent of a job is started in a root of its own, which holds what Nomad's
+# chroot_env says: by default /bin, /etc, /lib, /sbin and /usr of the machine,
+# with the agent and git. It needs cgroups; it cannot use a Docker engine.
+{{- else if eq .Driver "docker"}}
+
+# The agent of a job is started in a container, of the image that the settings of
+# the server name.
+plugin "docker" {
+  config {
+    allow_privileged = false
+    volumes {
+      enabled = false
+    }
+  }
+}
+{{- else}}
 
 # The agent of a job is started as a program of the host. It is root there: let
 # policies (ACL) keep everybody else from submitting jobs.
@@ -53,6 +71,7 @@ plugin "raw_exec" {
     enabled = true
   }
 }
+{{- end}}
 {{if .TLS}}
 # Names in the certificates are server.{{.Region}}.nomad and client.{{.Region}}.nomad;
 # they are checked, the DNS names of machines are not.

@@ -26,7 +26,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case f.Drop:
 		panic(http.ErrAbortHandler)
 	case f.Status != 0:
-		http.Error(w, "as the test wanted", f.Status)
+		http.Error(w, cmp.Or(f.Text, "as the test wanted"), f.Status)
 		return
 	case f.Lose:
 		s.mux().ServeHTTP(discard{}, r)
@@ -54,6 +54,8 @@ func (s *Server) mux() *http.ServeMux {
 			answer(w, v, err, index)
 		})
 	}
+	at("GET /v1/acl/token/self", func(*http.Request) (any, error) { return api.ACLToken{Name: "the test's"}, nil })
+	at("GET /v1/namespace/{name}", func(r *http.Request) (any, error) { return api.Namespace{Name: r.PathValue("name")}, nil })
 	at("PUT /v1/jobs", s.register)
 	at("GET /v1/jobs", s.listJobs)
 	at("GET /v1/job/{job...}", s.job)

@@ -49,9 +49,10 @@ type Server struct {
 
 // A Fault is what happens to a call. The zero Fault is nothing.
 type Fault struct {
-	Status int  // answered instead of doing it
-	Drop   bool // the connection breaks, and nothing is done
-	Lose   bool // it is done, and the connection breaks before the answer
+	Status int    // answered instead of doing it
+	Text   string // of that answer
+	Drop   bool   // the connection breaks, and nothing is done
+	Lose   bool   // it is done, and the connection breaks before the answer
 }
 
 // A run is an allocation with its agent.

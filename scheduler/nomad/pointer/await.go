@@ -2,6 +2,7 @@ package pointer
 
 import (
 	"context"
+	"crypto/rand"
 	"fmt"
 	"io"
 	"net/http"
@@ -13,6 +14,10 @@ import (
 
 // Path is where below the door warm agents wait, with their names behind it.
 const Path = "/door/v1/warm/"
+
+// Proof is the header by which the server knows that it is the same agent that
+// asks again: what it was told is told to nobody else.
+const Proof = "Rondo-Proof"
 
 // The pauses between tries when the server does not answer.
 const (
@@ -32,8 +37,9 @@ func (p Pointer) Await(ctx context.Context, hc *http.Client) (Pointer, error) {
 	if hc == nil {
 		hc = http.DefaultClient
 	}
+	proof := rand.Text()
 	for pause := firstPause; ; {
-		next, again, err := p.ask(ctx, hc)
+		next, again, err := p.ask(ctx, hc, proof)
 		switch {
 		case !again:
 			return next, err
@@ -53,12 +59,13 @@ func (p Pointer) Await(ctx context.Context, hc *http.Client) (Pointer, error) {
 }
 
 // ask asks once. Again says that there was no answer that counts.
-func (p Pointer) ask(ctx context.Context, hc *http.Client) (next Pointer, again bool, err error) {
+func (p Pointer) ask(ctx context.Context, hc *http.Client, proof string) (next Pointer, again bool, err error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, strings.TrimRight(p.Door, "/")+Path+p.Warm, nil)
 	if err != nil {
 		return p, false, fmt.Errorf("wait for a task: %w", err)
 	}
 	req.Header.Set("Authorization", "Bearer "+p.Token)
+	req.Header.Set(Proof, proof)
 	reply, err := hc.Do(req)
 	if err != nil {
 		return p, true, err

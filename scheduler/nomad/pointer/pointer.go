@@ -29,7 +29,8 @@ type Pointer struct {
 	Task  ci.TaskID `json:"task,omitempty"`
 	Epoch int64     `json:"epoch,omitempty"`
 	Warm  string    `json:"warm,omitempty"`
-	// Token is good for that hand-out, or for that waiting, only.
+	// Token is good for claiming that hand-out, or for that waiting, only, and
+	// only for who does it first: all who may read jobs at Nomad see it.
 	Token string `json:"token"`
 }
 

@@ -79,7 +79,7 @@ func (e *Engine) run() error {
 	defer log.Close()
 	e.cmd = exec.Command("sh", "-c", `ip link set lo up; exec "$0" "$@"`, "dockerd", "--data-root", e.dir+"/data", "--exec-root", e.dir+"/exec",
 		"--pidfile", e.dir+"/pid", "--host", e.Host, "--config-file", e.dir+"/none.json", "--ip-masq=false", "--userland-proxy=false",
-		"--exec-opt", "native.cgroupdriver=cgroupfs", "--log-level", "warn", "--insecure-registry", "127.0.0.0/8")
+		"--bip", Gateway+"/16", "--exec-opt", "native.cgroupdriver=cgroupfs", "--log-level", "warn", "--insecure-registry", "127.0.0.0/8")
 	e.cmd.Stdout, e.cmd.Stderr = log, log
 	// Its containerd is in its group, and does not outlive the tests.
 	e.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Unshareflags: syscall.CLONE_NEWNET | syscall.CLONE_NEWNS}
@@ -181,7 +181,14 @@ func Tool(t testing.TB, dir string) string {
 }
 
 // Listen listens at 127.0.0.1 where the engine does.
-func (e *Engine) Listen() (net.Listener, error) {
+func (e *Engine) Listen() (net.Listener, error) { return e.ListenAt("127.0.0.1:0") }
+
+// Gateway is the address of the engine's side of its usual network, which
+// containers reach.
+const Gateway = "172.17.0.1"
+
+// ListenAt is Listen at another address, as that of [Gateway].
+func (e *Engine) ListenAt(address string) (net.Listener, error) {
 	type result struct {
 		l   net.Listener
 		err error
@@ -196,7 +203,7 @@ func (e *Engine) Listen() (net.Listener, error) {
 		}
 		var l net.Listener
 		if err == nil {
-			l, err = net.Listen("tcp", "127.0.0.1:0")
+			l, err = net.Listen("tcp", address)
 		}
 		c <- result{l, err}
 	}()

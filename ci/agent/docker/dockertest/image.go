@@ -10,8 +10,10 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"slices"
 	"sort"
+	"strings"
 
 	"github.com/moby/moby/client"
 )
@@ -88,6 +90,28 @@ func (t Tree) tar() (io.Reader, error) {
 		}
 	}
 	return &b, w.Close()
+}
+
+// Write makes the files below a folder that exists.
+func (t Tree) Write(dir string) error {
+	for name, text := range t {
+		path, err := filepath.Join(dir, name), error(nil)
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			return err
+		}
+		switch link, isLink := strings.CutPrefix(text, "->"); {
+		case strings.HasSuffix(name, "/"):
+			err = os.MkdirAll(path, 0o755)
+		case isLink:
+			err = os.Symlink(link, path)
+		default:
+			err = os.WriteFile(path, []byte(text), 0o755)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // Import makes an image of the tree. Changes are lines of a Dockerfile.

@@ -41,11 +41,14 @@ client {
   }
 }
 
-# The agent of a job is started as a program of the host. It is root there: let
-# policies (ACL) keep everybody else from submitting jobs.
-plugin "raw_exec" {
+# The agent of a job is started in a container, of the image that the settings of
+# the server name.
+plugin "docker" {
   config {
-    enabled = true
+    allow_privileged = false
+    volumes {
+      enabled = false
+    }
   }
 }
 
