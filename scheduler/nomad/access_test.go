@@ -36,14 +36,14 @@ func TestSCH16_MissingRightsAreNamed(t *testing.T) {
 		call         func(w *world) error
 	}{
 		"register": {"PUT /v1/jobs|DELETE /v1/job/", "the token the test's lacks the capability submit-job in namespace ci", func(w *world) error { return w.Submit(t.Context(), placement("run")) }},
-		"list":     {"GET /v1/jobs", "the capability list-jobs in namespace ci", func(w *world) error {
+		"list": {"GET /v1/jobs", "the capability list-jobs in namespace ci", func(w *world) error {
 			for _, err := range w.Placements(t.Context()) {
 				return err
 			}
 			return nil
 		}},
-		"nodes":    {"GET /v1/nodes", "the policy node read", func(w *world) error { _, err := w.Nodes(t.Context()); return err }},
-		"drain":    {"PUT /v1/node/", "the policy node write", func(w *world) error { return w.Drain(t.Context(), "n1", scheduler.Drain{On: true}) }},
+		"nodes": {"GET /v1/nodes", "the policy node read", func(w *world) error { _, err := w.Nodes(t.Context()); return err }},
+		"drain": {"PUT /v1/node/", "the policy node write", func(w *world) error { return w.Drain(t.Context(), "n1", scheduler.Drain{On: true}) }},
 		"signal": {"PUT /v1/client/allocation/", "the capability alloc-lifecycle in namespace ci", func(w *world) error {
 			p := placement("deaf")
 			require.NoError(t, w.Submit(t.Context(), p))
