@@ -25,8 +25,6 @@ type Config struct {
 	Classes []Class
 	// Budgets bound each kind, and that of the kind "" all of them together.
 	Budgets map[ci.MachineKind]Budget
-	// Zones are where machines may be made, in order of preference.
-	Zones []string
 	// Layers say how Docker layers are kept.
 	Layers LayerConfig
 	// Boot says how machines are made, Times how long things may take.
@@ -38,6 +36,10 @@ type Config struct {
 	// Keeper seals the private keys of machines. Nil keeps them in memory: after
 	// a restart, machines that were there are ended.
 	Keeper Keeper
+	// Note puts on record what the pool ends by itself because it belongs to
+	// nobody, before it is done: after an error it is not done, and tried again.
+	// Nil keeps no record.
+	Note func(ctx context.Context, act ci.Act) error
 	// Clock is the time; nil is time.Now.
 	Clock func() time.Time
 	// Log receives what people should know; nil is silent.
@@ -79,6 +81,12 @@ type Budget struct {
 
 // BootConfig says how machines are made.
 type BootConfig struct {
+	// Provider names where: "ec2 us-west-2". It is in all records, and a pool
+	// knows of no others: what one provider has is never taken for gone because
+	// another does not list it. "" is that of records without one.
+	Provider string
+	// Zones are where machines may be made, in order of preference.
+	Zones []string
 	// User logs in; "" is circleci.
 	User string
 	// Arch is of the machines; "" is amd64.
@@ -140,8 +148,11 @@ func (c Config) filled() Config {
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
 	}
-	if len(c.Zones) == 0 {
-		c.Zones = []string{""}
+	if len(c.Boot.Zones) == 0 {
+		c.Boot.Zones = []string{""}
+	}
+	if c.Note == nil {
+		c.Note = func(context.Context, ci.Act) error { return nil }
 	}
 	t := &c.Times
 	for _, d := range []struct {

@@ -29,7 +29,7 @@ func (p *Pool) grow(now time.Time) {
 	}
 	for _, l := range lines {
 		want := l.spare(now, p.cfg.Boot.Fixed) + len(l.waiting)
-		if p.drained {
+		if p.closed() {
 			want = 0
 		}
 		missing := want - len(l.ready) - l.coming
@@ -82,7 +82,7 @@ func (p *Pool) ask(l *line, now time.Time) bool {
 	}
 	m := &machine{}
 	r := Record{
-		Key: p.newKey("m"), Model: l.model, State: Asked, Zone: zone, VCPUs: k.VCPUs, Price: k.Price, Asked: now,
+		Key: p.newKey("m"), Provider: p.cfg.Boot.Provider, Model: l.model, State: Asked, Zone: zone, VCPUs: k.VCPUs, Price: k.Price, Asked: now,
 	}
 	p.machines[r.Key] = m
 	p.set(m, r)
@@ -93,7 +93,7 @@ func (p *Pool) ask(l *line, now time.Time) bool {
 // zone chooses where to make a machine: where the volume of the first task
 // that waits is, or else the first zone that is not cold.
 func (p *Pool) zone(l *line, now time.Time) (string, bool) {
-	zones := p.cfg.Zones
+	zones := p.cfg.Boot.Zones
 	if len(l.waiting) > 0 && l.waiting[0].layers && p.volumes != nil {
 		w := l.waiting[min(l.coming, len(l.waiting)-1)]
 		if v := p.freeLayers(w.record, l.model.Arch, nil); v != nil && slices.Contains(zones, v.rec.Zone) {
@@ -150,7 +150,7 @@ func (p *Pool) shrink(l *line, now time.Time, surplus int) {
 	switch {
 	case surplus <= 0 || len(l.ready) == 0:
 		l.idle = time.Time{}
-	case p.drained:
+	case p.closed():
 		for _, m := range l.ready {
 			p.doom(m, "the pool is drained")
 		}

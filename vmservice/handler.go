@@ -1,6 +1,8 @@
 package vmservice
 
 import (
+	"cmp"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -12,12 +14,29 @@ import (
 	"github.com/rondo-ci/rondo/ci"
 )
 
+// A Gate says who may see and change machines, and puts changes on record.
+type Gate struct {
+	// May returns who asks, and an error unless they are operators.
+	May func(*http.Request) (ci.Actor, error)
+	// Record does what an act says and puts it on record; nil only does it.
+	Record func(ctx context.Context, act ci.Act, do func() error) error
+}
+
+// The actions of operators, as those of an audit log.
+const (
+	ActDrain     = "rondo.machines.drain"
+	ActGive      = "rondo.machines.ready" // the end of a drain
+	ActReconcile = "rondo.machines.reconcile"
+	ActEnd       = "rondo.machine.end"
+	ActPurge     = "rondo.layers.purge"
+)
+
 // Handler serves what the guide's vm-service answers on its port, and the verbs
 // of operators. GET /status and /load are open, as is the door by which
-// machines post their host keys; may says whether who asks may see and do the
-// rest, and may is asked first. Errors are JSON with a message.
+// machines post their host keys; the gate is asked before all the rest. Errors
+// are JSON with a message.
 //
-//	GET  /status                          200 when it works, 503 while it reads its records
+//	GET  /status                          200 when it works, 503 with the reason when it does not
 //	GET  /load                            the rows of old, for autoscalers
 //	GET  /vms?older_than=24h              machines that may exist
 //	GET  /vms?task=ID                     those that a task had, from the ledger
@@ -26,15 +45,17 @@ import (
 //	POST /admin/reset?dry_run=1           books against provider; without dry_run it is set right
 //	POST /admin/drain?on=1                give out and keep no machines; on=0 ends that
 //	POST /admin/purge?project=ID          remove a project's volumes
+//	POST /admin/end?machine=ID            end one, by its key or the provider's ID
 //	POST /v1/machines/{key}/host-key      by the machine itself
-func Handler(p *Pool, may func(*http.Request) error) http.Handler {
+func Handler(p *Fleet, gate Gate) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /status", func(w http.ResponseWriter, _ *http.Request) {
-		if s := p.Status(); !s.Ready {
-			answer(w, http.StatusServiceUnavailable, map[string]string{"message": "records are being read"})
-			return
+		switch s := p.Status(); {
+		case s.Ready:
+			answer(w, http.StatusOK, map[string]string{"status": "ok", "provider": cmp.Or(s.Provider, "none")})
+		default:
+			answer(w, http.StatusServiceUnavailable, map[string]string{"message": cmp.Or(s.Off, "records are being read")})
 		}
-		answer(w, http.StatusOK, map[string]string{"status": "ok"})
 	})
 	mux.HandleFunc("GET /load", func(w http.ResponseWriter, _ *http.Request) { answer(w, http.StatusOK, p.Load()) })
 	mux.HandleFunc("POST /v1/machines/{key}/host-key", func(w http.ResponseWriter, r *http.Request) {
@@ -46,7 +67,7 @@ func Handler(p *Pool, may func(*http.Request) error) http.Handler {
 	})
 	guarded := func(pattern string, serve func(*http.Request) (any, error)) {
 		mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
-			if err := may(r); err != nil {
+			if _, err := gate.May(r); err != nil {
 				reply(w, nil, err)
 				return
 			}
@@ -54,35 +75,87 @@ func Handler(p *Pool, may func(*http.Request) error) http.Handler {
 			reply(w, v, err)
 		})
 	}
+	desk := desk{p, gate}
 	guarded("GET /pool", func(*http.Request) (any, error) { return p.Status(), nil })
-	guarded("GET /vms", p.serveMachines)
+	guarded("GET /vms", desk.machines)
 	guarded("GET /volumes", func(*http.Request) (any, error) { return items(p.Layers()), nil })
-	guarded("POST /admin/reset", func(r *http.Request) (any, error) {
-		dry, err := flag(r, "dry_run", false)
-		if err != nil {
-			return nil, err
-		}
-		found, err := p.Reconcile(r.Context(), dry)
-		return items(found), err
-	})
-	guarded("POST /admin/drain", func(r *http.Request) (any, error) {
-		on, err := flag(r, "on", true)
-		if err == nil {
-			err = p.Drain(r.Context(), on)
-		}
-		return map[string]bool{"drained": on}, err
-	})
-	guarded("POST /admin/purge", func(r *http.Request) (any, error) {
-		free, used, err := p.Purge(r.Context(), ci.ProjectID(r.URL.Query().Get("project")))
-		return map[string]int{"removed": free, "when_free": used}, err
-	})
+	guarded("POST /admin/reset", desk.reset)
+	guarded("POST /admin/drain", desk.drain)
+	guarded("POST /admin/purge", desk.purge)
+	guarded("POST /admin/end", desk.end)
 	return mux
 }
 
-func (p *Pool) serveMachines(r *http.Request) (any, error) {
+// A desk is where operators act, on record.
+type desk struct {
+	*Fleet
+	gate Gate
+}
+
+// act does something for whoever asks, on record.
+func (d desk) act(r *http.Request, action string, target map[string]string, do func() error) error {
+	by, err := d.gate.May(r)
+	if err != nil {
+		return err
+	}
+	if d.gate.Record == nil {
+		return do()
+	}
+	return d.gate.Record(r.Context(), ci.Act{Action: action, Actor: by, Target: target}, do)
+}
+
+func (d desk) reset(r *http.Request) (any, error) {
+	dry, err := flag(r, "dry_run", false)
+	if err != nil {
+		return nil, err
+	}
+	var found []Finding
+	look := func() error { found, err = d.Reconcile(r.Context(), dry); return err }
+	if dry { // it changes nothing
+		err = look()
+	} else {
+		err = d.act(r, ActReconcile, map[string]string{"type": "machines"}, look)
+	}
+	return items(found), err
+}
+
+func (d desk) drain(r *http.Request) (any, error) {
+	on, err := flag(r, "on", true)
+	if err != nil {
+		return nil, err
+	}
+	action := ActDrain
+	if !on {
+		action = ActGive
+	}
+	err = d.act(r, action, map[string]string{"type": "machines"}, func() error { return d.Drain(r.Context(), on) })
+	return map[string]bool{"drained": on}, err
+}
+
+func (d desk) purge(r *http.Request) (any, error) {
+	project := r.URL.Query().Get("project")
+	var free, used int
+	err := d.act(r, ActPurge, map[string]string{"type": "project", "id": project}, func() (err error) {
+		free, used, err = d.Purge(r.Context(), ci.ProjectID(project))
+		return err
+	})
+	return map[string]int{"removed": free, "when_free": used}, err
+}
+
+func (d desk) end(r *http.Request) (any, error) {
+	name := r.URL.Query().Get("machine")
+	var ended Record
+	err := d.act(r, ActEnd, map[string]string{"type": "machine", "id": name}, func() (err error) {
+		ended, err = d.End(name)
+		return err
+	})
+	return ended, err
+}
+
+func (d desk) machines(r *http.Request) (any, error) {
 	q := r.URL.Query()
 	if task := q.Get("task"); task != "" {
-		past, err := p.Past(r.Context(), ci.TaskID(task), 100)
+		past, err := d.Past(r.Context(), ci.TaskID(task), 100)
 		return items(past), err
 	}
 	older := time.Duration(0)
@@ -92,7 +165,7 @@ func (p *Pool) serveMachines(r *http.Request) (any, error) {
 			return nil, fmt.Errorf("older_than: %q is no duration, as in 24h: %w", text, ci.ErrInvalid)
 		}
 	}
-	return items(p.Machines(older)), nil
+	return items(d.Machines(older)), nil
 }
 
 // flag reads a parameter that is yes or no.

@@ -108,7 +108,7 @@ func (p *Pool) newLayers(r, m Record, now time.Time) (*layer, string) {
 	}
 	v := &layer{}
 	p.addLayer(v, VolumeRecord{
-		Key: p.newKey("v"), Project: r.Project, Trust: r.Trust, Arch: m.Model.Arch, Format: layerFormat,
+		Key: p.newKey("v"), Provider: p.cfg.Boot.Provider, Project: r.Project, Trust: r.Trust, Arch: m.Model.Arch, Format: layerFormat,
 		GB: p.cfg.Layers.GB, Zone: m.Zone, State: LayersFree, Created: now,
 	})
 	return v, ""

@@ -21,7 +21,7 @@ type pair struct {
 // match finds machines for those that wait, the longest waiting first. Both are
 // taken until commit. The caller holds the lock.
 func (p *Pool) match(now time.Time) []pair {
-	if !p.loaded || p.drained {
+	if !p.loaded || p.closed() {
 		return nil
 	}
 	var pairs []pair

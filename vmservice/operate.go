@@ -52,6 +52,29 @@ func (p *Pool) Purge(_ context.Context, project ci.ProjectID) (free, used int, e
 	return free, used, nil
 }
 
+// End ends a machine, named by its key or by the provider's ID, whatever it
+// does: a task that has it loses it. One that ends already is no error,
+// [ci.ErrNotFound] one that is not there.
+func (p *Pool) End(name string) (Record, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, m := range p.machines {
+		if name == "" || m.rec.Key != name && m.rec.ID != name {
+			continue
+		}
+		if m.rec.State != Ending {
+			p.doom(m, "an operator has ended it")
+			p.nudge()
+		}
+		return m.rec, nil
+	}
+	return Record{}, noMachine(name)
+}
+
+func noMachine(name string) error {
+	return fmt.Errorf("end machine %q: none has this name; rondo vm list shows those that there are: %w", name, ci.ErrNotFound)
+}
+
 // Report takes the host key of a machine that boots, with the token that it was
 // given. [ci.ErrDenied] for a wrong token, for a second time, and for a machine
 // that does not boot.
@@ -115,9 +138,13 @@ func (p *Pool) Layers() []VolumeRecord {
 // Past returns the newest records of machines that are gone, of one task or,
 // with "", of those that never had one.
 func (p *Pool) Past(ctx context.Context, task ci.TaskID, limit int) ([]Record, error) {
+	return past(ctx, p.docs, task, limit)
+}
+
+func past(ctx context.Context, docs ci.Docs, task ci.TaskID, limit int) ([]Record, error) {
 	scope := cmp.Or(string(task), scopeIdle)
 	var all []Record
-	for d, err := range p.docs.Docs(ctx, ci.DocQuery{Kind: kindPast, Scope: scope, Newest: true, Limit: limit}) {
+	for d, err := range docs.Docs(ctx, ci.DocQuery{Kind: kindPast, Scope: scope, Newest: true, Limit: limit}) {
 		if err != nil {
 			return nil, fmt.Errorf("machines that are gone: %w", err)
 		}

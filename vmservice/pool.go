@@ -32,6 +32,7 @@ type Pool struct {
 	random   *rand.Rand
 	loaded   bool
 	drained  bool
+	retired  bool // gives nothing out any more, for good
 	poolVer  int64
 	machines map[string]*machine // by key
 	byTask   map[ci.TaskID]*machine
@@ -158,6 +159,7 @@ func (p *Pool) tick(ctx context.Context, start func(func() error) bool) time.Dur
 			p.look.busy = false
 		}
 	}
+	p.clearOut()
 	pairs := p.match(now)
 	p.grow(now)
 	p.tidyLayers(now)

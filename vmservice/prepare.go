@@ -19,8 +19,7 @@ func (p *Pool) keepClaimed(ctx context.Context, m *machine, r Record) time.Durat
 	p.mu.Unlock()
 	switch {
 	case now.Sub(r.Claimed) >= t.Leak:
-		p.killLater(m, fmt.Sprintf("its task has had it for %s", t.Leak))
-		return 0
+		return p.reap(ctx, m, r, fmt.Sprintf("its task has had it for %s", t.Leak))
 	case now.Before(lease):
 		return min(lease.Sub(now), r.Claimed.Add(t.Leak).Sub(now))
 	}
@@ -32,6 +31,9 @@ func (p *Pool) keepClaimed(ctx context.Context, m *machine, r Record) time.Durat
 			return p.backoff(m)
 		}
 	}
+	if !live && misses >= 1 && now.Sub(lease) >= t.Grace {
+		return p.reap(ctx, m, r, "its task has ended, which nobody said")
+	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if live {
@@ -39,11 +41,17 @@ func (p *Pool) keepClaimed(ctx context.Context, m *machine, r Record) time.Durat
 		return t.Lease
 	}
 	m.misses++
-	if misses >= 1 && now.Sub(lease) >= t.Grace {
-		m.kill = "its task has ended, which nobody said"
-		return 0
-	}
 	return max(t.Grace/2, time.Second)
+}
+
+// reap ends a machine, which is busy, that has leaked: once that is on record.
+func (p *Pool) reap(ctx context.Context, m *machine, r Record, why string) time.Duration {
+	if err := p.note(ctx, ActReapMachine, r.ID, r.Key, r.Task, why); err != nil {
+		p.cfg.Log.Warn("put the end of a machine on record", "machine", r.Key, "err", err)
+		return p.backoff(m)
+	}
+	p.killLater(m, why)
+	return 0
 }
 
 // prepare gives a claimed machine the layers of its project.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -37,7 +38,16 @@ func (b *bench) alive(id string) bool {
 // Case b: a tagged machine without a record ends when it is seen twice; one of
 // another installation is never touched.
 func TestVMS12_ReaperSeesTwice(t *testing.T) {
-	within(t, nil, func(t *testing.T, b *bench) {
+	var acts []ci.Act
+	refused := errors.New("the database is away")
+	within(t, func(c *vmservice.Config) {
+		c.Note = func(_ context.Context, a ci.Act) error {
+			if acts = append(acts, a); len(acts) == 1 {
+				return refused
+			}
+			return nil
+		}
+	}, func(t *testing.T, b *bench) {
 		own, other := b.plant("orphan", "rondo"), b.plant("foreign", "elsewhere")
 		time.Sleep(80 * time.Second) // seen once
 		require.True(t, b.alive(own.ID))
@@ -48,6 +58,11 @@ func TestVMS12_ReaperSeesTwice(t *testing.T) {
 		past, err := b.Past(t.Context(), "", 10)
 		require.NoError(t, err)
 		require.Contains(t, past[0].Why, "not in the books", "it is in the ledger")
+		require.Len(t, acts, 2, "nothing is ended that is not on record")
+		require.Equal(t, ci.Act{
+			Action: "rondo.machine.reap", Actor: ci.Actor{Kind: ci.ActorSystem, Login: "machines"}, Success: true,
+			Target: map[string]string{"type": "machine", "id": own.ID, "name": "orphan", "why": "the provider has a machine that is not in the books"},
+		}, acts[1])
 	})
 }
 
@@ -63,7 +78,12 @@ func TestVMS12_DryReaper(t *testing.T) {
 // before it does not. Case c: one whose task has ended without a word, within
 // the grace.
 func TestVMS12_TaskThatNeverEnds(t *testing.T) {
+	var acts []string
 	within(t, func(c *vmservice.Config) {
+		c.Note = func(_ context.Context, a ci.Act) error {
+			acts = append(acts, a.Action+" "+a.Target["task"])
+			return nil
+		}
 		c.Live = func(_ context.Context, task ci.TaskID, _ int64) (bool, error) { return task == "forever", nil }
 	}, func(t *testing.T, b *bench) {
 		m, silent := b.claim("forever", 1, "p", forJob), b.claim("silent", 1, "p", forJob)
@@ -82,6 +102,7 @@ func TestVMS12_TaskThatNeverEnds(t *testing.T) {
 		past, err := b.Past(t.Context(), "forever", 1)
 		require.NoError(t, err)
 		require.Contains(t, past[0].Why, "6h")
+		require.Equal(t, []string{"rondo.machine.reap silent", "rondo.machine.reap forever"}, acts)
 	})
 }
 
@@ -178,7 +199,7 @@ func TestVMS13_Reconcile(t *testing.T) {
 		require.NoError(t, err)
 		b.stop()
 		b.start() // a database that was restored from a backup
-		h := vmservice.Handler(b.Pool, func(*http.Request) error { return nil })
+		h := vmservice.Handler(b.fleet(), vmservice.Gate{May: func(*http.Request) (ci.Actor, error) { return ci.Actor{}, nil }})
 		reset := func(dry string) []vmservice.Finding {
 			w := httptest.NewRecorder()
 			h.ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), "POST", "/admin/reset?dry_run="+dry, nil))
@@ -221,12 +242,12 @@ func TestVMS13_Drain(t *testing.T) {
 func TestVMS12_Handler(t *testing.T) {
 	within(t, floors(1, 0), func(t *testing.T, b *bench) {
 		denied := true
-		h := vmservice.Handler(b.Pool, func(*http.Request) error {
+		h := vmservice.Handler(b.fleet(), vmservice.Gate{May: func(*http.Request) (ci.Actor, error) {
 			if denied {
-				return ci.ErrDenied
+				return ci.Actor{}, ci.ErrDenied
 			}
-			return nil
-		})
+			return ci.Actor{}, nil
+		}})
 		ask := func(method, path string) (int, string) {
 			w := httptest.NewRecorder()
 			h.ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), method, path, strings.NewReader("ssh-ed25519 AAAA")))
@@ -243,7 +264,7 @@ func TestVMS12_Handler(t *testing.T) {
 			code, _ = ask("GET", path)
 			require.Equal(t, 403, code, path)
 		}
-		for _, path := range []string{"/admin/reset", "/admin/drain", "/admin/purge?project=p"} {
+		for _, path := range []string{"/admin/reset", "/admin/drain", "/admin/purge?project=p", "/admin/end?machine=m"} {
 			code, _ = ask("POST", path)
 			require.Equal(t, 403, code, path)
 		}
@@ -276,4 +297,47 @@ func lastRow(body string) string {
 		}
 	}
 	return body
+}
+
+// What operators do is on record, with who did it; what was refused is not done.
+func TestVMS13_ActsAreOnRecord(t *testing.T) {
+	within(t, floors(0, 2), func(t *testing.T, b *bench) {
+		time.Sleep(3 * time.Minute)
+		var acts []string
+		full := false
+		h := vmservice.Handler(b.fleet(), vmservice.Gate{
+			May: func(*http.Request) (ci.Actor, error) { return ci.Actor{Login: "ada"}, nil },
+			Record: func(_ context.Context, a ci.Act, do func() error) error {
+				if full {
+					return errors.New("the book is full")
+				}
+				acts = append(acts, fmt.Sprint(a.Actor.Login, " ", a.Action, " ", a.Target["id"]))
+				return do()
+			},
+		})
+		ask := func(path string) int {
+			w := httptest.NewRecorder()
+			h.ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), "POST", path, nil))
+			return w.Code
+		}
+		one, two := b.Machines(0)[0], b.Machines(0)[1]
+		require.Equal(t, 200, ask("/admin/end?machine="+one.Key))
+		require.Equal(t, 200, ask("/admin/end?machine="+two.ID), "by the provider's name too")
+		require.Equal(t, 404, ask("/admin/end?machine=nobody"))
+		require.Equal(t, 200, ask("/admin/reset?dry_run=1"))
+		require.Equal(t, 200, ask("/admin/reset"))
+		require.Equal(t, 200, ask("/admin/purge?project=p"))
+		require.Equal(t, 200, ask("/admin/drain"))
+		full = true
+		require.Equal(t, 502, ask("/admin/drain?on=0"))
+		require.True(t, b.Status().Drained)
+		full = false
+		require.Equal(t, 200, ask("/admin/drain?on=0"))
+		require.Equal(t, []string{
+			"ada rondo.machine.end " + one.Key, "ada rondo.machine.end " + two.ID, "ada rondo.machine.end nobody",
+			"ada rondo.machines.reconcile ", "ada rondo.layers.purge p", "ada rondo.machines.drain ", "ada rondo.machines.ready ",
+		}, acts)
+		time.Sleep(time.Minute)
+		require.False(t, b.alive(one.ID) || b.alive(two.ID))
+	})
 }

@@ -3,6 +3,8 @@ package vmservice
 import (
 	"context"
 	"time"
+
+	"github.com/rondo-ci/rondo/ci"
 )
 
 // A Finding is something that the provider has and the books do not, or the
@@ -58,12 +60,20 @@ func (p *Pool) judge(found []Finding, now time.Time) []Finding {
 // first, to be ended as any other.
 func (p *Pool) act(ctx context.Context, f Finding) {
 	now := p.cfg.Clock()
-	var err error
+	action := ActReapVolume
+	if f.Case == "b" {
+		action = ActReapMachine
+	}
+	err := p.note(ctx, action, f.About, f.Key, "", f.Text)
+	if err != nil {
+		p.cfg.Log.Warn("put on record what is set right", "case", f.Case, "about", f.About, "err", err)
+		return
+	}
 	switch f.Case {
 	case "b":
 		m := &machine{seen: f.machine, busy: true, called: f.machine.Created}
 		r := Record{
-			Key: f.Key, ID: f.machine.ID, Model: f.machine.Model, State: Ending, Zone: f.machine.Zone,
+			Key: f.Key, ID: f.machine.ID, Provider: p.cfg.Boot.Provider, Model: f.machine.Model, State: Ending, Zone: f.machine.Zone,
 			Why: f.Text, Asked: f.machine.Created, Ending: now,
 		}
 		if k, err := p.cfg.class(r.Model.Class); err == nil {
@@ -91,6 +101,25 @@ func (p *Pool) act(ctx context.Context, f Finding) {
 	if err != nil {
 		p.cfg.Log.Warn("set right", "case", f.Case, "about", f.About, "err", err)
 	}
+}
+
+// What the pool does by itself, as the actions of an audit log.
+const (
+	ActReapMachine = "rondo.machine.reap"
+	ActReapVolume  = "rondo.layers.reap"
+)
+
+// note puts on record what is about to be ended because it belongs to nobody.
+func (p *Pool) note(ctx context.Context, action, id, key string, task ci.TaskID, why string) error {
+	kind := "machine"
+	if action == ActReapVolume {
+		kind = "layers"
+	}
+	target := map[string]string{"type": kind, "id": id, "name": key, "why": why}
+	if task != "" {
+		target["task"] = string(task)
+	}
+	return p.cfg.Note(ctx, ci.Act{Action: action, Actor: ci.Actor{Kind: ci.ActorSystem, Login: "machines"}, Target: target, Success: true})
 }
 
 // Reconcile compares the books with the provider now and returns what differs.

@@ -41,11 +41,12 @@ const (
 
 // A Record is what the pool knows of a machine.
 type Record struct {
-	Key   string `json:"key"`          // ours: it is written before the provider is asked
-	ID    string `json:"id,omitempty"` // the provider's
-	Model Model  `json:"model"`
-	State State  `json:"state"`
-	Zone  string `json:"zone,omitempty"`
+	Key      string `json:"key"`          // ours: it is written before the provider is asked
+	ID       string `json:"id,omitempty"` // the provider's
+	Provider string `json:"provider,omitempty"`
+	Model    Model  `json:"model"`
+	State    State  `json:"state"`
+	Zone     string `json:"zone,omitempty"`
 	// The task that has it, and under which epoch.
 	Task    ci.TaskID    `json:"task,omitempty"`
 	Epoch   int64        `json:"epoch,omitempty"`
@@ -86,15 +87,16 @@ type secrets struct {
 
 // A VolumeRecord is what the pool knows of a volume.
 type VolumeRecord struct {
-	Key     string       `json:"key"`
-	ID      string       `json:"id,omitempty"`
-	Project ci.ProjectID `json:"project"`
-	Trust   string       `json:"trust"`
-	Arch    string       `json:"arch"`
-	Format  string       `json:"format"`
-	GB      int          `json:"gb"`
-	Zone    string       `json:"zone,omitempty"`
-	State   LayerState   `json:"state"`
+	Key      string       `json:"key"`
+	ID       string       `json:"id,omitempty"`
+	Provider string       `json:"provider,omitempty"`
+	Project  ci.ProjectID `json:"project"`
+	Trust    string       `json:"trust"`
+	Arch     string       `json:"arch"`
+	Format   string       `json:"format"`
+	GB       int          `json:"gb"`
+	Zone     string       `json:"zone,omitempty"`
+	State    LayerState   `json:"state"`
 	// Task has it, on the machine of that key.
 	Task    ci.TaskID `json:"task,omitempty"`
 	Machine string    `json:"machine,omitempty"`

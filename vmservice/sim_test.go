@@ -321,14 +321,14 @@ func newWorld(t *testing.T, seed uint64) *world {
 		Install: "sim", Zones: []string{"a", "b"}, Boot: 90 * time.Second, End: 20 * time.Second, Keep: time.Hour, Lag: time.Minute, Script: w.script,
 	})
 	w.cfg = vmservice.Config{
-		Install: "sim", Zones: []string{"a", "b"}, Keeper: plainKeeper{},
+		Install: "sim", Keeper: plainKeeper{},
 		Floors: []vmservice.Floor{
 			{Model: vmservice.Model{Kind: ci.MachineForJob}, Machines: 3}, {Model: vmservice.Model{Kind: ci.MachineForDocker}, Machines: 2},
 		},
 		Classes: []vmservice.Class{{Name: "medium", VCPUs: 2, Price: 0.1}},
 		Budgets: map[ci.MachineKind]vmservice.Budget{"": {Machines: simMachines, Volumes: simVolumes, GB: simVolumes * simGB}},
 		Layers:  vmservice.LayerConfig{GB: simGB},
-		Boot:    vmservice.BootConfig{Random: rand.NewChaCha8(key)},
+		Boot:    vmservice.BootConfig{Random: rand.NewChaCha8(key), Zones: []string{"a", "b"}},
 	}
 	return w
 }

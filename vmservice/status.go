@@ -13,7 +13,10 @@ import (
 // A Status is how the pool is, at one moment.
 type Status struct {
 	// Ready is whether the records have been read.
-	Ready   bool   `json:"ready"`
+	Ready    bool   `json:"ready"`
+	Provider string `json:"provider,omitempty"`
+	// Off says why there are no machines although there should be.
+	Off     string `json:"off,omitempty"`
 	Drained bool   `json:"drained"`
 	Lines   []Line `json:"lines"`
 	// Alarms are what somebody should act upon, one sentence each.
@@ -47,7 +50,7 @@ func (p *Pool) Status() Status {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	now := p.cfg.Clock()
-	s := Status{Ready: p.loaded, Drained: p.drained, Counts: counts, Volumes: p.used[""].volumes, GB: p.used[""].gb, Alarms: p.alarms(now)}
+	s := Status{Ready: p.loaded, Provider: p.cfg.Boot.Provider, Drained: p.drained, Counts: counts, Volumes: p.used[""].volumes, GB: p.used[""].gb, Alarms: p.alarms(now)}
 	for _, l := range p.lines {
 		s.Lines = append(s.Lines, Line{
 			Model: l.model, Floor: l.floor, Spare: l.spare(now, p.cfg.Boot.Fixed), Waiting: len(l.waiting), Booting: l.coming,
@@ -118,9 +121,11 @@ type Load struct {
 }
 
 // Load returns the rows of GET /load.
-func (p *Pool) Load() []Load {
+func (p *Pool) Load() []Load { return p.Status().load() }
+
+func (s Status) load() []Load {
 	all := []Load{}
-	for _, l := range p.Status().Lines {
+	for _, l := range s.Lines {
 		all = append(all, Load{
 			ImageName: cmp.Or(l.Model.Image, "default"), DockerEngine: l.Model.Kind == ci.MachineForDocker, Type: l.Model.Class,
 			VMCount: l.Booting + l.Ready + l.Claimed, TaskCount: l.Waiting + l.Claimed, BootAverage: l.Boot,

@@ -29,7 +29,7 @@ func (p *Pool) load(ctx context.Context) error {
 		if err := json.Unmarshal(d.Body, &r); err != nil {
 			return fmt.Errorf("machine %s: %w", d.ID, err)
 		}
-		if p.machines[r.Key] != nil {
+		if p.machines[r.Key] != nil || r.Provider != p.cfg.Boot.Provider {
 			continue
 		}
 		// It may have been asked for just before the end.
@@ -46,7 +46,7 @@ func (p *Pool) load(ctx context.Context) error {
 		if err := json.Unmarshal(d.Body, &v); err != nil {
 			return fmt.Errorf("volume %s: %w", d.ID, err)
 		}
-		if p.layers[v.Key] == nil {
+		if p.layers[v.Key] == nil && v.Provider == p.cfg.Boot.Provider {
 			p.addLayer(&layer{version: d.Version, tries: 1}, v)
 		}
 	}

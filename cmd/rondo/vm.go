@@ -15,14 +15,14 @@ import (
 // them.
 func vmCommand() *cobra.Command {
 	cmd := &cobra.Command{
-		Use: "vm", Short: "See the machines of remote Docker and the machine executor, set right, drain",
+		Use: "vm", Short: "See the machines of remote Docker and the machine executor, end one, set right, drain",
 		Long: `Vm shows the machines that are made for single tasks. When something is left
 over at the provider, reconcile says so and ends it: there is never a table to
 empty.
 
 ` + remoteHelp,
 	}
-	cmd.AddCommand(vmListCommand(), vmReconcileCommand(), vmDrainCommand())
+	cmd.AddCommand(vmListCommand(), vmEndCommand(), vmReconcileCommand(), vmDrainCommand())
 	return cmd
 }
 
@@ -50,6 +50,23 @@ func vmListCommand() *cobra.Command {
 	cmd.Flags().DurationVar(&older, "older-than", 0, "only those that were made longer ago, as in 24h")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
 	return cmd
+}
+
+func vmEndCommand() *cobra.Command {
+	return &cobra.Command{
+		Use: "end MACHINE", Short: "End one machine, named by its key or by the provider's ID", Args: cobra.ExactArgs(1),
+		Long: `End ends a machine, whatever it does: a job that has it ends as an
+infrastructure failure. What jobs do not need any more ends without this, and
+drain ends all machines that no job has. Again is no harm.`,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			got, err := tell[vmservice.Record](cmd.Context(), "/machines/admin/end?machine="+url.QueryEscape(args[0]), nil)
+			if err != nil {
+				return err
+			}
+			fmt.Fprintf(cmd.OutOrStdout(), "Machine %s (%s) is being ended\n", got.Key, got.ID)
+			return nil
+		},
+	}
 }
 
 func vmReconcileCommand() *cobra.Command {

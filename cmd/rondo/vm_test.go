@@ -26,6 +26,8 @@ func TestVMS12_VMS13_DLC05_Commands(t *testing.T) {
 				v = listed[vmservice.Finding]{Items: []vmservice.Finding{{Case: "b", About: "i-9", Text: "not in the books", Acts: "now"}}}
 			case "/api/v2/rondo/machines/admin/purge":
 				v = map[string]int{"removed": 2, "when_free": 1}
+			case "/api/v2/rondo/machines/admin/end":
+				v = vmservice.Record{Key: "m-1", ID: "i-1"}
 			default:
 				v = map[string]bool{"drained": true}
 			}
@@ -38,6 +40,7 @@ func TestVMS12_VMS13_DLC05_Commands(t *testing.T) {
 		{"vm list --older-than 24h", "GET /api/v2/rondo/machines/vms?older_than=24h0m0s", "i-1"},
 		{"vm reconcile --dry-run", "POST /api/v2/rondo/machines/admin/reset?dry_run=true", "not now, --dry-run"},
 		{"vm reconcile", "POST /api/v2/rondo/machines/admin/reset?dry_run=false", "now"},
+		{"vm end i-1", "POST /api/v2/rondo/machines/admin/end?machine=i-1", "Machine m-1 (i-1) is being ended"},
 		{"vm drain", "POST /api/v2/rondo/machines/admin/drain?on=true", "The pool is drained"},
 		{"vm drain --off", "POST /api/v2/rondo/machines/admin/drain?on=false", "Machines are given out"},
 		{"dlc list", "GET /api/v2/rondo/machines/volumes", "vol-1"},

@@ -79,10 +79,9 @@ func (w *world) serve(ctx context.Context) {
 		}
 		p := vmservice.New(w.docs, d, w.guest, vmservice.Config{
 			Install: "sim", Keeper: plainKeeper{},
-			Zones:   []string{"us-west-2a", "us-west-2b"},
 			Floors:  []vmservice.Floor{{Model: vmservice.Model{Kind: ci.MachineForJob}, Machines: 2}, {Model: vmservice.Model{Kind: ci.MachineForDocker}, Machines: 1}},
 			Budgets: map[ci.MachineKind]vmservice.Budget{"": {Machines: simMachines, Volumes: simVolumes}},
-			Boot:    vmservice.BootConfig{Report: "https://ci.example.com:3001"},
+			Boot:    vmservice.BootConfig{Report: "https://ci.example.com:3001", Zones: []string{"us-west-2a", "us-west-2b"}},
 			Live: func(_ context.Context, task ci.TaskID, epoch int64) (bool, error) {
 				w.mu.Lock()
 				defer w.mu.Unlock()
@@ -125,7 +124,9 @@ func (w *world) boots(ctx context.Context) {
 			r := httptest.NewRequest(http.MethodPost, address[1], strings.NewReader("ssh-ed25519 AAAA"+i.ID+" root@"+i.ID))
 			r.Header.Set("Rondo-Token", token[1])
 			answer := httptest.NewRecorder()
-			vmservice.Handler(w.now(), nil).ServeHTTP(answer, r)
+			fleet := vmservice.NewFleet(nil, nil)
+			fleet.Use(w.now(), nil)
+			vmservice.Handler(fleet, vmservice.Gate{}).ServeHTTP(answer, r)
 			if answer.Code == http.StatusOK {
 				w.reported[i.ID] = true
 			}

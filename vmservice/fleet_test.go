@@ -1,0 +1,275 @@
+package vmservice_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net/http"
+	"net/http/httptest"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/rondo-ci/rondo/ci"
+	"github.com/rondo-ci/rondo/storage/memdb"
+	"github.com/rondo-ci/rondo/vmservice"
+	"github.com/rondo-ci/rondo/vmservice/vmservicetest"
+)
+
+// A yard is a fleet over two providers in memory, in virtual time.
+type yard struct {
+	*vmservice.Fleet
+	t      *testing.T
+	docs   ci.Docs
+	clouds map[string]*vmservicetest.Cloud
+	guests map[string]*vmservicetest.Guest
+	acts   []ci.Act
+	stop   func()
+}
+
+func inYard(t *testing.T, test func(t *testing.T, y *yard)) {
+	synctest.Test(t, func(t *testing.T) {
+		y := &yard{t: t, docs: memdb.New(), clouds: map[string]*vmservicetest.Cloud{}, guests: map[string]*vmservicetest.Guest{"north": {}, "south": {}}}
+		for _, provider := range []string{"north", "south"} {
+			y.clouds[provider] = vmservicetest.NewCloud(vmservicetest.CloudConfig{
+				Install: "rondo", Boot: time.Minute, End: 10 * time.Second, Keep: time.Hour, Lag: 20 * time.Second,
+			})
+		}
+		y.start()
+		defer func() { y.stop() }()
+		test(t, y)
+	})
+}
+
+func (y *yard) start() {
+	ctx, cancel := context.WithCancel(y.t.Context())
+	y.Fleet = vmservice.NewFleet(y.docs, nil)
+	var running sync.WaitGroup
+	running.Go(func() {
+		if err := y.Run(ctx); !errors.Is(err, context.Canceled) {
+			y.t.Errorf("the fleet ended: %v", err)
+		}
+	})
+	y.stop = func() { cancel(); running.Wait() }
+}
+
+// pool returns one for a provider, with machines kept ready.
+func (y *yard) pool(provider string, ready int) *vmservice.Pool {
+	return vmservice.New(y.docs, y.clouds[provider], y.guests[provider], vmservice.Config{
+		Keeper: plainKeeper{}, Boot: vmservice.BootConfig{Fixed: true, Provider: provider},
+		Live:   func(context.Context, ci.TaskID, int64) (bool, error) { return true, nil },
+		Floors: []vmservice.Floor{{Model: vmservice.Model{Kind: ci.MachineForJob}, Machines: ready}},
+		Note:   func(_ context.Context, a ci.Act) error { y.acts = append(y.acts, a); return nil },
+	})
+}
+
+func (y *yard) claim(task ci.TaskID, need ci.MachineNeed) ci.Machine {
+	y.t.Helper()
+	for range 900 {
+		m, err := y.Claim(y.t.Context(), task, 1, "p", "branch", need)
+		require.NoError(y.t, err)
+		if m.Ready {
+			return m
+		}
+		require.NotEmpty(y.t, m.Reason, "whoever waits is told why")
+		time.Sleep(time.Second)
+	}
+	require.FailNow(y.t, "no machine")
+	return ci.Machine{}
+}
+
+func (y *yard) alive(provider string) int { return y.clouds[provider].Ledger().Alive }
+
+// Another provider: what nobody has is ended in order, a job keeps what it has,
+// new ones get theirs from the new provider, and volumes are removed.
+func TestVMS01_AnotherProviderIsPutIntoForce(t *testing.T) {
+	inYard(t, func(t *testing.T, y *yard) {
+		gone := 0
+		y.Use(y.pool("north", 2), func(context.Context) error {
+			gone++
+			if gone == 1 {
+				return errors.New("the database is away")
+			}
+			return nil
+		})
+		had := y.claim("t1", ci.MachineNeed{Kind: ci.MachineForJob, LayerCaching: true})
+		time.Sleep(3 * time.Minute)
+		require.Equal(t, 3, y.alive("north"))
+		y.Use(y.pool("south", 1), nil)
+		time.Sleep(5 * time.Minute)
+		require.Equal(t, 1, y.alive("north"), "that of the job")
+		require.Equal(t, 1, y.alive("south"))
+		again := y.claim("t1", ci.MachineNeed{Kind: ci.MachineForJob, LayerCaching: true})
+		require.Equal(t, had.ID, again.ID)
+		require.Contains(t, fmt.Sprint(y.Status().Alarms), "1 machines and 1 volumes of north, which the settings no longer choose")
+		other := y.claim("t2", forJob)
+		require.NotEqual(t, had.ID, other.ID)
+		require.Len(t, y.Machines(0), 2, "one list of all")
+		require.Zero(t, gone)
+
+		require.NoError(t, y.Release(t.Context(), "t1", 1))
+		require.NoError(t, y.Release(t.Context(), "t2", 1))
+		time.Sleep(10 * time.Minute)
+		require.Zero(t, y.alive("north"))
+		require.Zero(t, y.clouds["north"].Ledger().GB, "no disk is paid for any more")
+		require.Equal(t, 2, gone, "and what kept its settings is told, until it has understood")
+		require.Empty(t, y.Status().Alarms)
+		require.Empty(t, y.acts, "nothing of that was a leak")
+	})
+}
+
+// Other settings of the same provider: the next pool takes over what there is,
+// idle machines and volumes with it.
+func TestVMS01_OtherSettingsOfTheSameProvider(t *testing.T) {
+	inYard(t, func(t *testing.T, y *yard) {
+		y.Use(y.pool("north", 1), nil)
+		had := y.claim("t1", ci.MachineNeed{Kind: ci.MachineForJob, LayerCaching: true})
+		time.Sleep(3 * time.Minute)
+		y.Use(y.pool("north", 3), nil)
+		y.Use(y.pool("north", 2), nil) // before the one before it has begun
+		require.Equal(t, had.ID, y.claim("t1", forJob).ID)
+		time.Sleep(5 * time.Minute)
+		require.Equal(t, 3, y.alive("north"))
+		require.Len(t, y.clouds["north"].Ledger().Machines, 3, "none was made anew")
+		require.NoError(t, y.Release(t.Context(), "t1", 1))
+		time.Sleep(5 * time.Minute)
+		second := y.claim("t2", ci.MachineNeed{Kind: ci.MachineForJob, LayerCaching: true})
+		require.Contains(t, fmt.Sprint(second.Notes), "hit")
+	})
+}
+
+// None: what there is ends; tasks that ask are told who can help. Back again
+// before all of it is gone: the pool takes over.
+func TestVMS01_NoneAndBack(t *testing.T) {
+	inYard(t, func(t *testing.T, y *yard) {
+		y.Use(y.pool("north", 2), nil)
+		had := y.claim("t1", forJob)
+		time.Sleep(3 * time.Minute)
+		y.Use(nil, nil)
+		time.Sleep(5 * time.Minute)
+		require.Equal(t, 1, y.alive("north"))
+		require.Equal(t, had.ID, y.claim("t1", forJob).ID)
+		_, err := y.Claim(t.Context(), "t2", 1, "p", "branch", forJob)
+		require.ErrorIs(t, err, ci.ErrInvalid)
+		require.ErrorContains(t, err, "this installation has no machines")
+		require.ErrorIs(t, y.Drain(t.Context(), true), ci.ErrConflict)
+		y.Use(y.pool("north", 1), nil)
+		require.Equal(t, had.ID, y.claim("t1", forJob).ID)
+		time.Sleep(5 * time.Minute)
+		require.Equal(t, 2, y.alive("north"))
+	})
+}
+
+// A task that runs again while its machine is of the provider before gets one
+// of the new provider, and the old one is ended.
+func TestVMS10_RunAgainAtAnotherProvider(t *testing.T) {
+	inYard(t, func(t *testing.T, y *yard) {
+		y.Use(y.pool("north", 0), nil)
+		y.claim("t1", forJob)
+		y.Use(y.pool("south", 0), nil)
+		var m ci.Machine
+		for range 600 {
+			var err error
+			m, err = y.Claim(t.Context(), "t1", 2, "p", "branch", forJob)
+			require.NoError(t, err)
+			if m.Ready {
+				break
+			}
+			time.Sleep(time.Second)
+		}
+		require.True(t, m.Ready, m.Reason)
+		require.Zero(t, y.alive("north"))
+		require.Equal(t, 1, y.alive("south"))
+		_, err := y.Claim(t.Context(), "t1", 1, "p", "branch", forJob)
+		require.ErrorIs(t, err, ci.ErrConflict)
+	})
+}
+
+// Records of a provider that no settings reach any more are kept and told of:
+// that another one does not list the machines says nothing of them.
+func TestVMS12_MachinesOfAnotherProviderAreNotForgotten(t *testing.T) {
+	inYard(t, func(t *testing.T, y *yard) {
+		y.Use(y.pool("north", 2), nil)
+		time.Sleep(3 * time.Minute)
+		y.stop()
+		y.start() // with a file of settings that names another provider
+		y.Use(y.pool("south", 1), nil)
+		time.Sleep(time.Hour)
+		require.Equal(t, 2, y.alive("north"))
+		require.Contains(t, fmt.Sprint(y.Status().Alarms), `2 machines and volumes of "north" are in the books`)
+		y.Retire(y.pool("north", 2), nil)
+		time.Sleep(5 * time.Minute)
+		require.Zero(t, y.alive("north"))
+		require.Empty(t, y.Status().Alarms)
+		require.Equal(t, 1, y.alive("south"))
+	})
+}
+
+// What cannot be opened for now: tasks wait, and are told.
+func TestVMS01_Off(t *testing.T) {
+	inYard(t, func(t *testing.T, y *yard) {
+		y.Off("machines are off: the Vault does not answer")
+		m, err := y.Claim(t.Context(), "t1", 1, "p", "branch", forJob)
+		require.NoError(t, err)
+		require.Equal(t, "machines are off: the Vault does not answer", m.Reason)
+		w := httptest.NewRecorder()
+		vmservice.Handler(y.Fleet, vmservice.Gate{}).ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), "GET", "/status", nil))
+		require.Equal(t, http.StatusServiceUnavailable, w.Code)
+		require.Contains(t, w.Body.String(), "the Vault does not answer")
+		y.Use(y.pool("north", 0), nil)
+		y.claim("t1", forJob)
+	})
+}
+
+// Whatever is put into force in whatever order, and however often the server
+// dies: in the end only the last one has machines, and no job loses its own.
+func TestVMS10_P10_ProvidersChangeAtRandom(t *testing.T) {
+	for seed := range uint64(20) {
+		inYard(t, func(t *testing.T, y *yard) {
+			random := rand.New(rand.NewPCG(seed, 1))
+			saved, earlier := "", map[string]bool{}
+			use := func(provider string) {
+				if saved != "" && saved != provider {
+					earlier[saved] = true
+				}
+				delete(earlier, provider)
+				saved = provider
+				if provider == "" {
+					y.Use(nil, nil)
+					return
+				}
+				y.Use(y.pool(provider, random.IntN(3)), func(context.Context) error { delete(earlier, provider); return nil })
+			}
+			use("north")
+			had := y.claim("t1", ci.MachineNeed{Kind: ci.MachineForJob, LayerCaching: true})
+			for range 12 {
+				switch random.IntN(4) {
+				case 0:
+					use([]string{"north", "south", ""}[random.IntN(3)])
+				case 1:
+					y.stop()
+					y.start()
+					use(saved)
+					for p := range earlier {
+						y.Retire(y.pool(p, 0), func(context.Context) error { delete(earlier, p); return nil })
+					}
+				case 2:
+					require.Equal(t, had.ID, y.claim("t1", forJob).ID)
+				default:
+					time.Sleep(time.Duration(random.IntN(120)) * time.Second)
+				}
+			}
+			require.Equal(t, had.ID, y.claim("t1", forJob).ID)
+			require.NoError(t, y.Release(t.Context(), "t1", 1))
+			use("south")
+			time.Sleep(30 * time.Minute)
+			require.Zero(t, y.alive("north"), "seed %d", seed)
+			require.Empty(t, earlier, "seed %d", seed)
+			y.claim("t2", forJob)
+		})
+	}
+}
