@@ -58,6 +58,7 @@ type Cloud struct {
 	calls     map[string]int
 	peak      Peak
 	metadata  metadata
+	address   func(n int) string // of a new machine
 }
 
 // A Peak is the most that there was at one time.
@@ -90,6 +91,7 @@ func New(cfg Config) *Cloud {
 	return &Cloud{
 		cfg: cfg, rand: rand.New(rand.NewPCG(cfg.Seed, 1)), lookups: region(cfg.Region), denied: map[string]bool{},
 		full: map[[2]string]int{}, buckets: map[string]*level{}, calls: map[string]int{},
+		address: func(n int) string { return fmt.Sprintf("10.0.%d.%d", n/250%250, n%250+1) },
 	}
 }
 

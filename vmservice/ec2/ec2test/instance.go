@@ -51,6 +51,15 @@ func (c *Cloud) Instances() []Instance {
 	return all
 }
 
+// SetAddresses gives the machines that are made from now on other addresses
+// than 10.0.x.y: those where a test answers for them. It is asked with numbers
+// that never come again.
+func (c *Cloud) SetAddresses(of func(n int) string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.address = of
+}
+
 // Alive returns those that are not terminated.
 func (c *Cloud) Alive() []Instance {
 	return slices.DeleteFunc(c.Instances(), func(i Instance) bool { return i.State == "terminated" })
@@ -142,7 +151,7 @@ func (c *Cloud) runInstances(form url.Values, now time.Time) (any, *fault) {
 	i := &instance{
 		Instance: Instance{
 			ID: fmt.Sprintf("i-%017x", n), Type: typ, Image: form.Get("ImageId"), Subnet: subnetID, Zone: net.Zone,
-			Address: fmt.Sprintf("10.0.%d.%d", n/250%250, n%250+1), Spot: form.Get("InstanceMarketOptions.MarketType") == "spot",
+			Address: c.address(n), Spot: form.Get("InstanceMarketOptions.MarketType") == "spot",
 			Tags: tagsFor(form, "instance"), UserData: string(data), Created: now.UTC().Truncate(time.Second), Request: form,
 		},
 		token: token, sum: sum(form), made: now, running: now.Add(c.cfg.Boot), devices: map[string]string{"/dev/sda1": fmt.Sprintf("vol-%017x", c.id())},
