@@ -18,21 +18,21 @@ import (
 	"github.com/rondo-ci/rondo/auth/ldap"
 )
 
-// A guest is somebody with a browser.
-type guest struct {
+// A visitor is somebody with a browser.
+type visitor struct {
 	t   *testing.T
 	s   *server
 	jar http.CookieJar
 }
 
-func newGuest(t *testing.T, s *server) *guest {
+func newVisitor(t *testing.T, s *server) *visitor {
 	jar, err := cookiejar.New(nil)
 	require.NoError(t, err)
-	return &guest{t, s, jar}
+	return &visitor{t, s, jar}
 }
 
 // open asks for a page, or sends a form.
-func (g *guest) open(want int, path string, form url.Values) string {
+func (g *visitor) open(want int, path string, form url.Values) string {
 	g.t.Helper()
 	r, err := http.NewRequest("GET", g.s.URL+path, nil)
 	if form != nil {
@@ -51,7 +51,7 @@ func (g *guest) open(want int, path string, form url.Values) string {
 }
 
 // administrator makes the local account root by the link in the log.
-func (g *guest) administrator() {
+func (g *visitor) administrator() {
 	g.t.Helper()
 	link := regexp.MustCompile(`/bootstrap\?token=[\w]+`).FindString(g.s.errors())
 	require.NotEmpty(g.t, link)
@@ -64,7 +64,7 @@ func (g *guest) administrator() {
 func TestOPS07_AuthReset(t *testing.T) {
 	s, data := team(t, "auth: {local: true}\n")
 	file := filepath.Join(filepath.Dir(data), "rondo.yml")
-	g := newGuest(t, s)
+	g := newVisitor(t, s)
 	_, err := program(t, "auth", "reset", "--config", file).Output()
 	require.Error(t, err, "there is no account yet")
 	g.administrator()
@@ -78,7 +78,7 @@ func TestOPS07_AuthReset(t *testing.T) {
 	form := url.Values{"password": {"another password"}, "again": {"another password"}}
 	require.Contains(t, g.open(200, "/create-password", form), "The password is changed")
 	require.Contains(t, g.open(200, "/admin/users", nil), "<h1>Users</h1>")
-	newGuest(t, s).open(403, link, nil)
+	newVisitor(t, s).open(403, link, nil)
 	out, err = program(t, "auth", "reset", "--config", file, "bob").CombinedOutput()
 	require.Error(t, err)
 	require.Contains(t, string(out), `"bob" is none of the accounts of this server, which are root`)
@@ -109,7 +109,7 @@ ldap: {type: openldap, hostname: 127.0.0.1, port: %d, encryption: starttls, sear
   base_dn: %q, user_search_dn: ou=people, username_field: uid, ca: %s, timeout: 5s}
 `, k.Settings().Port, authtest.SearchUser, search, authtest.Base, ca))
 	file := filepath.Join(filepath.Dir(data), "rondo.yml")
-	g := newGuest(t, s)
+	g := newVisitor(t, s)
 	g.administrator()
 	list := func(args ...string) string {
 		t.Helper()
@@ -120,7 +120,7 @@ ldap: {type: openldap, hostname: 127.0.0.1, port: %d, encryption: starttls, sear
 	require.Regexp(t, `root +all +root +same login`, list())
 	require.Regexp(t, `root +all +root +same login`, list("--link-all"), "an address is asked for, a login is not enough")
 	require.Regexp(t, `root +all +root +linked`, list("--link", "root=root"))
-	other := newGuest(t, s)
+	other := newVisitor(t, s)
 	other.open(200, "/login", url.Values{"login": {"root"}, "password": {"root-there"}})
 	require.Contains(t, other.open(200, "/admin/users", nil), "1 person with an account", "it is the same user, and the administrator")
 	require.Contains(t, other.open(200, "/admin/ldap/users", nil), "1 of 1 user can")

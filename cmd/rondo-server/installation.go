@@ -34,7 +34,6 @@ import (
 	"github.com/rondo-ci/rondo/storage"
 	"github.com/rondo-ci/rondo/storage/s3"
 	"github.com/rondo-ci/rondo/storage/sqldb"
-	"github.com/rondo-ci/rondo/vmservice"
 	"golang.org/x/sync/errgroup"
 )
 
@@ -80,7 +79,8 @@ type installation struct {
 	tls         *tlsSettings
 	strict      bool              // browsers are to come by TLS only
 	machining   *machinesSettings // where machines come from; nil for none
-	pool        *vmservice.Pool   // nil for none
+	garage      *garage           // nil in a server without machines
+	mender      *mender
 	rate        api.RateConfig
 	lease       time.Duration  // how long agents may be silent; 0 is the scheduler's
 	jobs        worker.Docker  // the engine of jobs that name images
@@ -151,6 +151,8 @@ func (in *installation) open(ctx context.Context) error {
 	if err := in.openChapters(ctx); err != nil {
 		return err
 	}
+	in.mender = &mender{log: in.log}
+	in.parts = append(in.parts, in.mender.run)
 	if err := in.openMachines(ctx); err != nil {
 		return err
 	}

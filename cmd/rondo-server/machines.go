@@ -5,8 +5,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"net/http"
+	"reflect"
 	"slices"
 	"strings"
 	"time"
@@ -38,6 +40,7 @@ const machinesHelp = `  machines:                          # for setup_remote_do
 type machinesSettings struct {
 	Provider     string                    `yaml:"provider"` // "" is none
 	Listen       string                    `yaml:"listen"`   // "" is 127.0.0.1:3001
+	Report       string                    `yaml:"report"`   // how machines reach the server; "" is its url
 	User         string                    `yaml:"user"`     // "" is circleci
 	RemoteDocker int                       `yaml:"prealloc_remote_docker"`
 	Machine      int                       `yaml:"prealloc_machine"`
@@ -49,15 +52,18 @@ type machinesSettings struct {
 	LeakHours    float64                   `yaml:"leak_hours"` // 0 is 6
 	DryReaper    bool                      `yaml:"dry_reaper"` // only tell what leaked
 
+	OnHost onhostSettings `yaml:"onhost"`
+
 	ec2Settings `yaml:",inline"`
 }
 
 type classSettings struct {
-	Name  string   `yaml:"name"`
-	VCPUs int      `yaml:"vcpus"`
-	Price float64  `yaml:"price"`         // an hour
-	Types []string `yaml:"types"`         // of EC2, tried in order; none is aws_instance_type
-	Image string   `yaml:"custom_vm_ami"` // of EC2; "" is the common one
+	Name     string   `yaml:"name"`
+	VCPUs    int      `yaml:"vcpus"`
+	MemoryMB int      `yaml:"memory_mb"`     // of this host
+	Price    float64  `yaml:"price"`         // an hour
+	Types    []string `yaml:"types"`         // of EC2, tried in order; none is aws_instance_type
+	Image    string   `yaml:"custom_vm_ami"` // of EC2; "" is the common one
 }
 
 type budgetSettings struct {
@@ -81,16 +87,26 @@ func (s machinesSettings) on() bool { return s.Provider != "" && s.Provider != n
 
 const noMachines = "none"
 
-// machineProviders are what machineDriver knows.
-var machineProviders = []string{noMachines, onEC2}
+// given reports whether the file of settings has a part machines.
+func (s machinesSettings) given() bool { return !reflect.ValueOf(s).IsZero() }
 
-// machineDriver returns what makes machines, and what acts inside of them.
-func machineDriver(_ context.Context, in *installation, s machinesSettings) (vmservice.Driver, vmservice.Guest, error) {
-	if s.Provider == onEC2 {
-		return nil, nil, errEC2Guest
+// listen is where /status and /load are.
+func (s machinesSettings) listen() string { return cmp.Or(s.Listen, "127.0.0.1:3001") }
+
+// provider names where the machines are, so that those of earlier settings are
+// told from those of others; "" is nowhere.
+func (s machinesSettings) provider() string {
+	switch s.Provider {
+	case onEC2:
+		return onEC2 + " " + s.Region
+	case onThisHost:
+		return onThisHost + " " + s.OnHost.folder()
 	}
-	return nil, nil, fmt.Errorf("machines.provider: there is no driver %s for %s", s.Provider, in.url)
+	return ""
 }
+
+// machineProviders are those that there are.
+var machineProviders = []string{noMachines, onEC2, onThisHost}
 
 // budgetKinds are the kinds that a budget may be for.
 var budgetKinds = map[string]ci.MachineKind{
@@ -103,7 +119,7 @@ func (s machinesSettings) check() error {
 	if !slices.Contains(machineProviders, cmp.Or(s.Provider, noMachines)) {
 		bad("provider: %q is none of %s", s.Provider, strings.Join(machineProviders, ", "))
 	}
-	if _, _, err := net.SplitHostPort(cmp.Or(s.Listen, "x:1")); err != nil {
+	if _, _, err := net.SplitHostPort(s.listen()); err != nil {
 		bad("listen: %q is not host:port, as in 127.0.0.1:3001", s.Listen)
 	}
 	for key, n := range map[string]int{"prealloc_remote_docker": s.RemoteDocker, "prealloc_machine": s.Machine} {
@@ -121,7 +137,7 @@ func (s machinesSettings) check() error {
 		}
 		names[c.Name] = true
 	}
-	wrong = append(wrong, s.checkEC2())
+	wrong = append(wrong, s.checkEC2(), s.checkOnHost())
 	for name, b := range s.Budgets {
 		kind, known := budgetKinds[name]
 		if !known {
@@ -156,8 +172,10 @@ func (s machinesSettings) check() error {
 // config is what the pool is told.
 func (s machinesSettings) config() vmservice.Config {
 	c := vmservice.Config{
-		Zones: s.Zones, Budgets: map[ci.MachineKind]vmservice.Budget{},
-		Boot:  vmservice.BootConfig{User: s.User, Fixed: s.Forecast != nil && !*s.Forecast, DryReaper: s.DryReaper},
+		Budgets: map[ci.MachineKind]vmservice.Budget{},
+		Boot: vmservice.BootConfig{
+			Provider: s.provider(), Zones: s.Zones, Images: slices.Sorted(maps.Keys(s.Images)), User: s.User, Fixed: s.Forecast != nil && !*s.Forecast, DryReaper: s.DryReaper,
+		},
 		Times: vmservice.Times{Leak: time.Duration(s.LeakHours * float64(time.Hour))},
 		Layers: vmservice.LayerConfig{
 			Off: s.DLC.Off, GB: s.DLC.SizeGB, PerProject: s.DLC.MaxPerProject,
@@ -177,45 +195,6 @@ func (s machinesSettings) config() vmservice.Config {
 	return c
 }
 
-// openMachines makes the pool of machines, if there is to be one, over chapters
-// that are open.
-func (in *installation) openMachines(ctx context.Context) error {
-	if in.machining == nil || !in.machining.on() {
-		return nil
-	}
-	install, err := in.folder.Secret("installation", "")
-	if err != nil {
-		return err
-	}
-	driver, guest, err := machineDriver(ctx, in, *in.machining)
-	if err != nil {
-		return err
-	}
-	return in.startMachines(driver, guest, install)
-}
-
-// startMachines makes the pool over a driver.
-func (in *installation) startMachines(driver vmservice.Driver, guest vmservice.Guest, install string) error {
-	l, err := listen(cmp.Or(in.machining.Listen, "127.0.0.1:3001"))
-	if err != nil {
-		return fmt.Errorf("machines.listen: %w", err)
-	}
-	cfg := in.machining.config()
-	cfg.Install, cfg.Keeper, cfg.Log = install, in.keeper, in.log
-	cfg.Live = func(_ context.Context, task ci.TaskID, epoch int64) (bool, error) {
-		return in.engine.Scheduler.Holds(task, epoch)
-	}
-	in.pool = vmservice.New(in.db, driver, guest, cfg)
-	handler := vmservice.Handler(in.pool, in.mayMachines)
-	if in.doors == nil {
-		in.doors = map[string]http.Handler{}
-	}
-	in.doors[machinesAPI+"/"] = http.StripPrefix(machinesAPI, in.bySlug(handler))
-	in.parts = append(in.parts, in.pool.Run, func(ctx context.Context) error { return serve(ctx, l, handler) })
-	in.log.Info("machines", "provider", in.machining.Provider, "listen", l.Addr().String())
-	return nil
-}
-
 // machinesAPI is where the API has the verbs of operators.
 const machinesAPI = "/api/v2/rondo/machines"
 
@@ -233,54 +212,62 @@ func (in *installation) bySlug(next http.Handler) http.Handler {
 	})
 }
 
-// machinesForDoor is the pool as the door asks for it; none is nil.
+// machinesForDoor is the fleet as the door asks for it; none is nil.
 func (in *installation) machinesForDoor() door.Machines {
-	if in.pool == nil {
+	if in.garage == nil {
 		return nil
 	}
-	return in.pool
+	return in.garage.fleet
 }
 
 // mayMachines lets operators do things to machines, by their tokens. A session
 // of the pages is not asked: other sites could use it.
-func (in *installation) mayMachines(r *http.Request) error {
+func (in *installation) mayMachines(r *http.Request) (ci.Actor, error) {
 	token := r.Header.Get("Circle-Token")
 	if token == "" {
 		token, _ = strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
 	}
 	if token == "" {
-		return fmt.Errorf("machines: send a token in the header Circle-Token: %w", ci.ErrDenied)
+		return ci.Actor{}, fmt.Errorf("machines: send a token in the header Circle-Token: %w", ci.ErrDenied)
 	}
 	by, err := in.whoAPI(r, token)
 	if err != nil {
-		return err
+		return by, err
 	}
-	return in.mayOperate(r.Context(), by)
+	return by, in.mayOperate(r.Context(), by)
 }
 
-// webMachines is the pool as the pages show it.
+// webMachines is the fleet as the pages show it.
 func (in *installation) webMachines() web.Machines {
-	if in.pool == nil {
+	if in.garage == nil {
 		return web.Machines{}
 	}
+	fleet := in.garage.fleet
 	return web.Machines{
 		View: func(ctx context.Context, by ci.Actor) (web.MachineView, error) {
 			if err := in.mayOperate(ctx, by); err != nil {
 				return web.MachineView{}, err
 			}
-			return machineView(in.pool), nil
+			return machineView(fleet), nil
 		},
 		Drain: func(ctx context.Context, on bool, by ci.Actor) error {
 			if err := in.mayOperate(ctx, by); err != nil {
 				return err
 			}
-			return in.pool.Drain(ctx, on)
+			act := ci.Act{Action: vmservice.ActDrain, Actor: by, Target: map[string]string{"type": "machines"}}
+			if !on {
+				act.Action = vmservice.ActGive
+			}
+			return in.recorded(ctx, act, func() error { return fleet.Drain(ctx, on) })
 		},
 	}
 }
 
-func machineView(p *vmservice.Pool) web.MachineView {
+func machineView(p *vmservice.Fleet) web.MachineView {
 	s := p.Status()
+	if s.Provider == "" && s.Off == "" {
+		s.Alarms = append(s.Alarms, "No provider is chosen: Settings, VM Service, or machines: in the file of settings.")
+	}
 	v := web.MachineView{
 		Drained: s.Drained, Alarms: s.Alarms, Today: s.Today,
 		Hits: s.Counts.Hits, Fresh: s.Counts.Fresh, Without: s.Counts.Without,

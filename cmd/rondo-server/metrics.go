@@ -13,6 +13,7 @@ import (
 	"os/signal"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 
@@ -162,7 +163,10 @@ type figures struct {
 	token    string
 	client   *http.Client // nil is Go's own
 	// saved are the sinks of the page of settings.
-	saved func(context.Context, metricsSettings) ([]metrics.Named[metrics.Sink], error)
+	saved func(context.Context, metricsSettings) []metrics.Named[metrics.Sink]
+
+	mu  sync.Mutex
+	set metricsSettings // in force
 }
 
 // openMetrics makes the figures of a server, over an engine that is there.
@@ -259,12 +263,19 @@ func (f *figures) use(ctx context.Context, set metricsSettings) error {
 		}
 		sinks = append(sinks, metrics.Named[metrics.Sink]{Name: "cloudwatch", T: sink})
 	}
-	more, err := f.saved(ctx, set)
-	if err != nil {
-		return fmt.Errorf("metrics: %w", err)
-	}
-	f.hub.Use(append(sinks, more...)...)
+	f.hub.Use(append(sinks, f.saved(ctx, set)...)...)
+	f.mu.Lock()
+	f.set = set
+	f.mu.Unlock()
 	return nil
+}
+
+// again makes the sinks of the settings in force anew, with what is saved now.
+func (f *figures) again(ctx context.Context) error {
+	f.mu.Lock()
+	set := f.set
+	f.mu.Unlock()
+	return f.use(ctx, set)
 }
 
 func (d *datadogSettings) open(client *http.Client) (metrics.Sink, error) {

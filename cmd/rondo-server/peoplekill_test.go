@@ -64,8 +64,8 @@ ldap: {type: openldap, hostname: 127.0.0.1, port: %d, encryption: starttls, sear
   base_dn: %q, user_search_dn: ou=people, username_field: uid, ca: %s, timeout: 5s}
 `, k.Settings().Port, authtest.SearchUser, search, authtest.Base, ca))
 	file, token := filepath.Join(filepath.Dir(data), "rondo.yml"), s.Token
-	newGuest(t, s).administrator()
-	newGuest(t, s).open(200, "/login", url.Values{"login": {"u0"}, "password": {"secret-there"}})
+	newVisitor(t, s).administrator()
+	newVisitor(t, s).open(200, "/login", url.Values{"login": {"u0"}, "password": {"secret-there"}})
 	_, body := s.call("GET", "/api/v2/rondo/users", "")
 	var list struct{ Items []struct{ ID, Login string } }
 	require.NoError(t, json.Unmarshal([]byte(body), &list))

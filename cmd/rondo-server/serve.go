@@ -63,7 +63,7 @@ told stands in a file of settings:
       - {name: hook, webhook: "https://hooks.example.com", secret: "env:AUDIT_SECRET"}
       - {name: copy, folder: /mnt/audit}
 ` + networkHelp + `
-` + machinesHelp + metricsHelp + `
+` + portsHelp + machinesHelp + metricsHelp + `
   auth:                              # who may log in; without, the token is the key
     local: true                      # administrators with passwords of this server
     first_admin: link                # printed at the start; or login: who comes first
@@ -120,6 +120,7 @@ type teamServer struct {
 	installation
 	settings  settings
 	agentDoor net.Listener
+	further   []net.Listener
 	folders   []*localProject
 }
 
@@ -148,12 +149,7 @@ func serveTeam(ctx context.Context, set settings, asJSON, bootstrap bool) error 
 	s.orbs, s.sealing, s.webhookNets, s.auditing = set.Orbs, set.Secrets, set.Webhooks.Allow, set.Audit
 	s.storing, s.lease, s.machining = set.Storage, set.Lease, &set.Machines
 	s.jobs, s.nomad = set.Executor.docker(), set.Nomad
-	defer func() {
-		if s.agentDoor != nil {
-			_ = s.agentDoor.Close()
-		}
-		s.close()
-	}()
+	defer s.shut()
 	if s.page, err = listen(set.Listen); err != nil {
 		return err
 	}
@@ -228,6 +224,9 @@ func (s *teamServer) open(ctx context.Context) error {
 	if err := s.installation.open(ctx); err != nil {
 		return err
 	}
+	if err := s.openDoors(s.settings.Ports); err != nil {
+		return err
+	}
 	if set := s.settings.GitHub; set != nil {
 		if code.github, err = s.openGitHub(*set); err != nil {
 			return err
@@ -251,6 +250,16 @@ func (s *teamServer) open(ctx context.Context) error {
 		s.folders = append(s.folders, l)
 	}
 	return nil
+}
+
+// shut closes what was opened.
+func (s *teamServer) shut() {
+	for _, l := range append(s.further, s.agentDoor) {
+		if l != nil {
+			_ = l.Close()
+		}
+	}
+	s.close()
 }
 
 // watch waits for what is new in the folders, until ctx ends.

@@ -52,6 +52,7 @@ type settings struct {
 	Metrics  metricsSettings  `yaml:"metrics"`
 	Storage  storageSettings  `yaml:"storage"`
 	Machines machinesSettings `yaml:"machines"`
+	Ports    portsSettings    `yaml:"ports"`
 	Auth     *authSettings    `yaml:"auth"`
 	LDAP     *ldapSettings    `yaml:"ldap"`
 
@@ -263,6 +264,7 @@ func (s *settings) check() error {
 	add(s.TLS.check(s.URL, s.Proxies))
 	add(s.Storage.check())
 	add(s.Machines.check())
+	add(s.Ports.check())
 	add(s.Executor.check())
 	add(s.Nomad.check())
 	add(s.Auth.check())
