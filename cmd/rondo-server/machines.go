@@ -21,7 +21,7 @@ import (
 
 // machinesHelp is what the help of serve says of machinesSettings.
 const machinesHelp = `  machines:                          # for setup_remote_docker and the machine executor
-    provider: none                   # or ec2, see rondo-server machines preflight --help
+    provider: none                   # or onhost, ec2: see rondo-server machines preflight --help
     listen: 127.0.0.1:3001           # /status and /load, as the guide has them
     prealloc_remote_docker: 2        # machines that are kept ready; 0 makes them on demand
     prealloc_machine: 3

@@ -15,6 +15,7 @@ import (
 
 	"github.com/rondo-ci/rondo/vmservice"
 	"github.com/rondo-ci/rondo/vmservice/ec2/image"
+	"github.com/rondo-ci/rondo/vmservice/onhost"
 )
 
 func machinesCommand() *cobra.Command {
@@ -28,9 +29,22 @@ func preflightCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "preflight",
 		Short: "Ask the provider whether machines would boot, without making one",
-		Long: `Preflight looks at all that the settings name, and asks Amazon about each call
+		Long: `Preflight looks at all that the settings name. At Amazon it asks about each call
 that the server will make: Amazon answers whether it would do it, and does not.
-It prints a line for each; the exit code is 1 when one is bad.
+On this host it looks at tools, kernel, image and addresses. It prints a line for
+each; the exit code is 1 when one is bad.
+
+  machines:
+    provider: onhost                 # containers of this host, which takes root
+    onhost:                          # all of it may be left out
+      dir: /var/lib/rondo-machines   # machines, volumes, and the image
+      image: /srv/rondo-image        # by rondo-server machines image --onhost
+      range: 198.18.64.0/18          # addresses of machines
+      outside: nat                   # or routed, none
+      disk_gb: 20                    # that a machine can write
+    classes: [{name: medium, vcpus: 2, memory_mb: 4096}] # bounds; the first is the default
+
+At Amazon:
 
   machines:
     provider: ec2
@@ -113,11 +127,18 @@ func adviceText(a vmservice.Advice) string {
 }
 
 func imageCommand() *cobra.Command {
-	lint := false
+	var lint, here bool
 	cmd := &cobra.Command{
 		Use:   "image DIR",
-		Short: "Write a template for Packer into a folder, or look at a changed one",
-		Long: `Image writes aws-vm.json with all that it needs into the folder, which must not
+		Short: "Make the image of this host's machines, or a template of Amazon's for Packer",
+		Long: `With --onhost, image fills DIR with the tree that machines of this host share:
+Debian with systemd, an SSH server, Docker, git and the user circleci, from the
+package sources of the host itself. It takes root and a minute or two; put DIR
+into machines.onhost.image, or make it /var/lib/rondo-machines/image, which is
+where it is looked for. What is there already is left alone: make a new image in
+another folder, and change the setting.
+
+Without, it writes aws-vm.json with all that it needs into the folder, which must not
 have such files yet. Change it as you like, look at it with --lint, then build:
 
   cd DIR && packer build -var region=us-east-1 -var ami_users=123456789012 aws-vm.json
@@ -125,15 +146,22 @@ have such files yet. Change it as you like, look at it with --lint, then build:
 The keys come from AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY. ami_users names
 the accounts that may boot the image besides yours; ami_groups=all would be
 everybody. Put the AMI that it prints into machines.custom_vm_ami.`,
+		Example: `  rondo-server machines image --onhost /var/lib/rondo-machines/image
+  rondo-server machines image vm/`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if lint {
+			switch {
+			case here:
+				return onhost.BuildImage(cmd.Context(), args[0], cmd.ErrOrStderr())
+			case lint:
 				return image.Lint(os.DirFS(args[0]))
 			}
 			return writeImage(args[0])
 		},
 	}
-	cmd.Flags().BoolVar(&lint, "lint", false, "tell what is wrong with the files that are there")
+	cmd.Flags().BoolVar(&lint, "lint", false, "tell what is wrong with the files of a template that are there")
+	cmd.Flags().BoolVar(&here, "onhost", false, "make the image of machines of this host")
+	cmd.MarkFlagsMutuallyExclusive("lint", "onhost")
 	return cmd
 }
 
