@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"strings"
 	"sync"
+	"sync/atomic"
 
 	"github.com/rondo-ci/rondo/ci"
 	"github.com/rondo-ci/rondo/vmservice"
@@ -20,13 +21,13 @@ import (
 type garage struct {
 	in      *installation
 	file    machinesSettings
-	locked  bool // the file says it all
+	locked  bool // the file chooses the provider
 	fleet   *vmservice.Fleet
 	handler http.Handler
 
 	saving  sync.Mutex   // one form after the other
 	first   net.Listener // opened before anything runs
-	address string       // where it is served, "" is not
+	address atomic.Value // where it is served, a string; "" is not
 	moves   chan move
 	opening bool // nothing runs yet
 }
@@ -44,7 +45,7 @@ func (in *installation) openMachines(ctx context.Context) error {
 	if in.machining == nil {
 		return nil
 	}
-	g := &garage{in: in, file: *in.machining, locked: in.machining.given(), fleet: vmservice.NewFleet(in.db, in.log), moves: make(chan move), opening: true}
+	g := &garage{in: in, file: *in.machining, locked: in.machining.Provider != "", fleet: vmservice.NewFleet(in.db, in.log), moves: make(chan move), opening: true}
 	g.handler = vmservice.Handler(g.fleet, vmservice.Gate{May: in.mayMachines, Record: in.recorded})
 	if in.doors == nil {
 		in.doors = map[string]http.Handler{}
@@ -88,7 +89,7 @@ func (g *garage) fromPage(ctx context.Context) error {
 	_, values, err := g.in.saved(ctx, formMachines)
 	var s machinesSettings
 	if err == nil {
-		s, err = typedMachines(values)
+		s, err = typedMachines(g.file, values)
 	}
 	if err == nil {
 		err = g.use(ctx, s, g.gone(s.provider()))
@@ -118,7 +119,7 @@ func (g *garage) retireOne(ctx context.Context, d ci.Doc) error {
 	if err != nil {
 		return err
 	}
-	s, err := typedMachines(values)
+	s, err := typedMachines(g.file, values)
 	if err != nil || !s.on() {
 		return err
 	}
@@ -190,15 +191,16 @@ func (g *garage) answer(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		case m := <-g.moves:
-			if m.to == g.address {
+			if m.to == g.served() {
 				m.moved <- nil
 				continue
 			}
 			end()
-			end, g.address = func() {}, ""
+			end = func() {}
+			g.address.Store("")
 			l, err := listenMachines(m.to)
 			if err == nil && l != nil {
-				g.address = m.to
+				g.address.Store(m.to)
 				begin(l)
 			}
 			m.moved <- err
@@ -206,11 +208,17 @@ func (g *garage) answer(ctx context.Context) error {
 	}
 }
 
+// served is where the door of operators is, "" for nowhere.
+func (g *garage) served() string {
+	address, _ := g.address.Load().(string)
+	return address
+}
+
 // listen makes the door of operators be served at an address; "" is not at all.
 func (g *garage) listen(ctx context.Context, to string) (err error) {
 	if g.opening {
 		if g.first, err = listenMachines(to); err == nil {
-			g.address = to
+			g.address.Store(to)
 		}
 		return err
 	}

@@ -39,7 +39,7 @@ func (f machineForm) section() web.SettingsSection {
 		},
 	}
 	if f.locked {
-		x.Locked = "It is set in the file of settings (machines:)."
+		x.Locked = "It is set in the file of settings (machines.provider)."
 	}
 	return x
 }
@@ -51,8 +51,9 @@ func (f machineForm) fill(ctx context.Context, x *web.SettingsSection) error {
 	return f.in.fillSaved(ctx, x)
 }
 
-// typedMachines are the settings of the form's values, checked.
-func typedMachines(v map[string]string) (machinesSettings, error) {
+// typedMachines are the settings of the form's values, checked. What the form
+// has no field for, as budgets and classes, is that of the file.
+func typedMachines(file machinesSettings, v map[string]string) (machinesSettings, error) {
 	var wrong []error
 	number := func(name string) int {
 		n, err := strconv.Atoi(cmp.Or(v[name], "0"))
@@ -61,16 +62,13 @@ func typedMachines(v map[string]string) (machinesSettings, error) {
 		}
 		return n
 	}
-	s := machinesSettings{
-		Provider: cmp.Or(v["provider"], noMachines), Listen: v["listen"],
-		RemoteDocker: number("prealloc_remote_docker"), Machine: number("prealloc_machine"),
-		OnHost: onhostSettings{Dir: v["onhost.dir"], Image: v["onhost.image"]},
-		ec2Settings: ec2Settings{
-			Region: v["aws_region"], Subnet: v["ec2_subnet_id"], SecurityGroup: v["ec2_security_group_id"], Image: v["custom_vm_ami"],
-			InstanceType: v["aws_instance_type"], Auth: ec2.Way(v["aws_authentication"]),
-			typed: &ec2.Auth{Way: ec2.Way(v["aws_authentication"])},
-		},
-	}
+	s := file
+	s.Provider, s.Listen = cmp.Or(v["provider"], noMachines), cmp.Or(v["listen"], file.Listen)
+	s.RemoteDocker, s.Machine = number("prealloc_remote_docker"), number("prealloc_machine")
+	s.OnHost.Dir, s.OnHost.Image = cmp.Or(v["onhost.dir"], file.OnHost.Dir), cmp.Or(v["onhost.image"], file.OnHost.Image)
+	s.Region, s.Subnet, s.SecurityGroup = v["aws_region"], v["ec2_subnet_id"], v["ec2_security_group_id"]
+	s.Image, s.InstanceType, s.Auth = v["custom_vm_ami"], v["aws_instance_type"], ec2.Way(v["aws_authentication"])
+	s.typed = &ec2.Auth{Way: s.Auth}
 	if s.Auth == ec2.Keys { // the other choice's fields do not count
 		s.typed.AccessKey, s.typed.SecretKey = v["access_key"], v["secret_key"]
 	}
@@ -88,7 +86,7 @@ func (f machineForm) save(ctx context.Context, values map[string]string, act ci.
 	if err != nil {
 		return err
 	}
-	s, err := typedMachines(all)
+	s, err := typedMachines(f.file, all)
 	if err != nil {
 		return err
 	}
@@ -132,7 +130,7 @@ func (f machineForm) earlier(ctx context.Context, next machinesSettings) ([]ci.D
 	if err != nil && !errors.Is(err, errSealed) {
 		return nil, err
 	}
-	now, wrong := typedMachines(values)
+	now, wrong := typedMachines(f.file, values)
 	if now.provider() == "" || now.provider() == next.provider() || wrong != nil && err == nil {
 		return changes, nil
 	}
@@ -157,7 +155,7 @@ func (f machineForm) try(ctx context.Context, values map[string]string) ([]strin
 	if err != nil {
 		return nil, err
 	}
-	s, err := typedMachines(all)
+	s, err := typedMachines(f.file, all)
 	if err != nil {
 		return nil, err
 	}

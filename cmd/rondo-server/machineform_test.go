@@ -167,10 +167,10 @@ func TestVMS02_VMS03_VMS04_VMS05_EachFieldOfTheForm(t *testing.T) {
 			for k, v := range vmForm() {
 				values[k] = v[0]
 			}
-			_, err := typedMachines(values)
+			_, err := typedMachines(machinesSettings{}, values)
 			require.NoError(t, err)
 			values[c.field] = c.value
-			_, err = typedMachines(values)
+			_, err = typedMachines(machinesSettings{}, values)
 			require.ErrorIs(t, err, ci.ErrInvalid)
 			require.ErrorContains(t, err, c.want)
 			require.NotContains(t, err.Error(), "canary-secret")
@@ -196,7 +196,7 @@ func TestVMS01_FormIsLockedByTheFile(t *testing.T) {
 	ask := loggedIn(t, s)
 	code, text := ask("GET", "/settings", nil)
 	require.Equal(t, 200, code)
-	require.Contains(t, text, "It is set in the file of settings (machines:).")
+	require.Contains(t, text, "It is set in the file of settings (machines.provider).")
 	code, text = ask("POST", "/settings", vmForm())
 	require.Equal(t, 409, code, text)
 }
@@ -268,4 +268,22 @@ func TestVMS01_MET01_SavedFormsHealWhenTheVaultIsBack(t *testing.T) {
 	require.NoError(t, reply.Body.Close())
 	require.Equal(t, 200, reply.StatusCode, "its own port is open again too")
 	require.NotContains(t, s.errors(), "canary-secret")
+}
+
+// What the form has no field for is that of the file: bounds hold for machines
+// of the form too.
+func TestDLC05_FormKeepsTheBoundsOfTheFile(t *testing.T) {
+	cloud := amazon(t)
+	s, _ := team(t, "machines: {budgets: {all: {machines: 3}}, classes: [{name: large, vcpus: 4, types: [m5.xlarge]}]}\n")
+	ask := loggedIn(t, s)
+	form := vmForm()
+	form.Set("prealloc_machine", "5")
+	code, text := ask("POST", "/settings", form)
+	require.Equal(t, 400, code)
+	require.Contains(t, text, "fewer than the 6 that are to be kept ready")
+	form.Set("prealloc_machine", "1")
+	code, text = ask("POST", "/settings", form)
+	require.Equal(t, 200, code, text)
+	s.eventually("machines", func() bool { return len(cloud.Alive()) == 2 })
+	require.Equal(t, "m5.xlarge", cloud.Alive()[0].Type)
 }

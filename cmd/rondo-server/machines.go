@@ -8,7 +8,6 @@ import (
 	"maps"
 	"net"
 	"net/http"
-	"reflect"
 	"slices"
 	"strings"
 	"time"
@@ -21,7 +20,8 @@ import (
 
 // machinesHelp is what the help of serve says of machinesSettings.
 const machinesHelp = `  machines:                          # for setup_remote_docker and the machine executor
-    provider: none                   # or onhost, ec2: see rondo-server machines preflight --help
+    provider: none                   # or onhost, ec2: see rondo-server machines preflight --help; without,
+                                     # the page /settings#vm_service says it
     listen: 127.0.0.1:3001           # /status and /load, as the guide has them
     prealloc_remote_docker: 2        # machines that are kept ready; 0 makes them on demand
     prealloc_machine: 3
@@ -86,9 +86,6 @@ type dlcSettings struct {
 func (s machinesSettings) on() bool { return s.Provider != "" && s.Provider != noMachines }
 
 const noMachines = "none"
-
-// given reports whether the file of settings has a part machines.
-func (s machinesSettings) given() bool { return !reflect.ValueOf(s).IsZero() }
 
 // listen is where /status and /load are.
 func (s machinesSettings) listen() string { return cmp.Or(s.Listen, "127.0.0.1:3001") }

@@ -97,7 +97,7 @@ func TestTRB06_Inventory(t *testing.T) {
 	})
 	for role, state := range map[string]string{
 		"frontend": "up", "slanger": "up", "postgres": "up", "picard-output-processor": "up", "picard-scheduler": "up",
-		"exim": "not needed", "mongo": "not needed", "redis": "not needed", "redis (second)": "not needed", "logrotate": "not needed",
+		"exim": "not needed", "vm-service": "not needed", "mongo": "not needed", "redis": "not needed", "redis (second)": "not needed", "logrotate": "not needed",
 	} {
 		require.Equal(t, state, by[role].State, role)
 		require.NotEmpty(t, by[role].Here, role)

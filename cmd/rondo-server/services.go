@@ -46,6 +46,15 @@ func (in *installation) services(ctx context.Context, by ci.Actor) ([]ci.Service
 	none := func(role, why string) ci.Service {
 		return ci.Service{Role: role, Here: why, State: "not needed", Ports: []string{}}
 	}
+	machines := none("vm-service", "no provider of machines is chosen")
+	if in.garage != nil {
+		switch s := in.garage.fleet.Status(); {
+		case s.Off != "":
+			machines = here("vm-service", s.Off, "down")
+		case s.Provider != "":
+			machines = here("vm-service", "machines of "+s.Provider, "up", in.garage.served()+"/tcp")
+		}
+	}
 	return []ci.Service{
 		here("frontend", "pages and API", "up", page),
 		here("slanger", "live events, at /app/ of the same port", "up", page),
@@ -53,6 +62,7 @@ func (in *installation) services(ctx context.Context, by ci.Actor) ([]ci.Service
 		here("picard-dispatcher", "compiles configurations, starts workflows", "up"),
 		here("picard-scheduler", "the queue and the leases", queue),
 		here("cron", "schedules", "up"),
+		machines,
 		here("postgres", "the database", database),
 		none("mongo", "all records are in the one database"),
 		none("redis", "caches and queues are in this process"),

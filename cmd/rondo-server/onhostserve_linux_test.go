@@ -1,0 +1,243 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/rondo-ci/rondo/ci"
+	"github.com/rondo-ci/rondo/vmservice"
+	"github.com/rondo-ci/rondo/vmservice/onhost"
+)
+
+// A hostSite is an installation whose machines are those of this host.
+type hostSite struct {
+	*site
+	machines string // the folder of the machines
+}
+
+// newHostSite returns one that is not started, or skips the test with the
+// reason where this host can have no machines.
+func newHostSite(t *testing.T, config, more string) *hostSite {
+	t.Helper()
+	for _, tool := range []string{"docker", "busybox", "systemd-nspawn", "iptables", "losetup"} {
+		needsTool(t, tool)
+	}
+	image := onhostImage(t)
+	dir := serverDir(t)
+	d, err := onhost.New("check", onhost.Config{Dir: dir, Image: image})
+	if err != nil {
+		t.Skipf("no machines on this host: %v", err)
+	}
+	found, err := d.Check(t.Context())
+	require.NoError(t, err)
+	for _, a := range found {
+		if a.Verdict == vmservice.VerdictBad {
+			t.Skipf("no machines on this host: %s: %s", a.Subject, a.Text)
+		}
+	}
+	r := newRepo(t, config)
+	h := &hostSite{newSite(t, r.dir), dir}
+	h.more += fmt.Sprintf("machines:\n  provider: onhost\n  onhost: {dir: %q, image: %q, disk_gb: 4}\n  forecast: false\n  listen: %s\n  dlc: {size_gb: 2}\n%s", dir, image, freeAddress(t), more)
+	t.Cleanup(func() { h.left(t) })
+	return h
+}
+
+// records are the machines that may exist, or with a query those that it asks
+// for.
+func (h *hostSite) records(query string) (all []vmservice.Record) {
+	h.t.Helper()
+	code, body := h.s.call("GET", "/api/v2/rondo/machines/vms"+query, "")
+	require.Equal(h.t, http.StatusOK, code, body)
+	var page struct{ Items []vmservice.Record }
+	require.NoError(h.t, json.Unmarshal([]byte(body), &page))
+	return page.Items
+}
+
+// ready waits until so many machines wait.
+func (h *hostSite) ready(n int) {
+	h.t.Helper()
+	h.s.eventually("machines wait", func() bool {
+		ready := 0
+		for _, r := range h.records("") {
+			if r.State == vmservice.Ready {
+				ready++
+			}
+		}
+		return ready >= n
+	})
+}
+
+// log returns all that the job of that name has said.
+func (h *hostSite) said(pipeline, name string) (text string, id string) {
+	h.t.Helper()
+	for _, j := range h.s.jobs(pipeline) {
+		if j.Name != name {
+			continue
+		}
+		for i := range h.s.steps(j.ID, 0) {
+			text += h.s.log(j.ID, 0, i)
+		}
+		return text, j.ID
+	}
+	h.t.Fatalf("no job %s", name)
+	return "", ""
+}
+
+// clear has everything ended that operators can have ended.
+func (h *hostSite) clear() {
+	h.t.Helper()
+	code, body := h.s.call("POST", "/api/v2/rondo/machines/admin/drain", "")
+	require.Equal(h.t, http.StatusOK, code, body)
+	code, body = h.s.call("POST", "/api/v2/rondo/machines/admin/purge?project="+h.slug, "")
+	require.Equal(h.t, http.StatusOK, code, body)
+	h.s.eventually("vm list is empty", func() bool { return len(h.records("")) == 0 })
+	h.s.eventually("dlc list is empty", func() bool {
+		_, body := h.s.call("GET", "/api/v2/rondo/machines/volumes", "")
+		return strings.Contains(body, `"items":[]`)
+	})
+}
+
+// left fails the test for what the kernel still has of the machines: mounts,
+// loop devices, processes, network devices.
+func (h *hostSite) left(t *testing.T) {
+	mounts, err := os.ReadFile("/proc/mounts")
+	require.NoError(t, err)
+	for line := range strings.SplitSeq(string(mounts), "\n") {
+		require.NotContains(t, line, h.machines, "a mount is left")
+	}
+	loops, err := exec.Command("losetup", "--list", "--noheadings", "--output", "BACK-FILE").Output()
+	require.NoError(t, err)
+	require.NotContains(t, string(loops), h.machines, "a loop device is left")
+	all, err := filepath.Glob("/proc/[0-9]*/cmdline")
+	require.NoError(t, err)
+	for _, file := range all {
+		f, err := os.Open(file)
+		if err != nil {
+			continue
+		}
+		line, _ := io.ReadAll(f)
+		_ = f.Close()
+		require.False(t, strings.Contains(string(line), h.machines) && !strings.Contains(string(line), "rondo-server"), "a process is left: %q", line)
+	}
+}
+
+const onhostJobs = `
+version: 2.1
+jobs:
+  own:
+    machine: true
+    steps:
+      - run: 'echo "I am $(whoami) at $(hostname) in $PWD"; docker version --format "engine {{.Server.Version}}"'
+  build:
+    docker: [{image: cimg/base:stable}]
+    steps:
+      - setup_remote_docker: {docker_layer_caching: true}
+      - run:
+          name: Build
+          command: |
+            mkdir image && cp "$(command -v busybox)" image/
+            printf 'FROM scratch\nCOPY busybox /bin/busybox\nRUN ["/bin/busybox", "sh", "-c", "echo slow layer > /made"]\n' > image/Dockerfile
+            docker build -t shop image
+            docker run --rm shop /bin/busybox cat /made
+workflows: {main: {jobs: [own, build]}}
+`
+
+// On machines of this host: a machine job has one of its own, remote Docker
+// builds an image, the second build finds its layers on a machine that waited,
+// machines end with their jobs, and nothing is left in the end.
+func TestVMS06_VMS07_VMS10_DLC01_DLC06_OnHostEndToEnd(t *testing.T) {
+	h := newHostSite(t, onhostJobs, "  prealloc_remote_docker: 1\n  prealloc_machine: 1\n")
+	h.start()
+	h.ready(2)
+	waited := map[string]bool{}
+	for _, r := range h.records("") {
+		waited[r.Key] = true
+	}
+	first, _ := h.run()
+	h.end(first)
+	own, ownJob := h.said(first, "own")
+	build, buildJob := h.said(first, "build")
+	require.Equal(t, []ci.Status{ci.Success}, h.s.workflowStatuses(first), "%s\n%s\n%s", own, build, h.s.errors())
+	require.Contains(t, own, "I am circleci at rondo-")
+	require.Contains(t, own, "/home/circleci/project")
+	require.Contains(t, own, "engine ")
+	host, err := os.Hostname()
+	require.NoError(t, err)
+	require.NotContains(t, own, "at "+host+" ")
+	require.Contains(t, build, "Docker layer cache: fresh")
+	require.Contains(t, build, "slow layer")
+	require.NotContains(t, build, "Using cache")
+	for _, job := range []string{ownJob, buildJob} {
+		h.s.eventually("the job's machine is gone", func() bool { return len(h.records("?task="+job+".0")) == 1 })
+		r := h.records("?task=" + job + ".0")[0]
+		require.True(t, waited[r.Key], "it had waited for a job")
+		require.Equal(t, vmservice.Gone, r.State)
+	}
+	h.s.eventually("the volume is free again", func() bool {
+		_, body := h.s.call("GET", "/api/v2/rondo/machines/volumes", "")
+		return strings.Contains(body, `"state":"free"`)
+	})
+
+	h.ready(2)
+	began := time.Now()
+	second, _ := h.run()
+	h.end(second)
+	t.Logf("the second pipeline took %s", time.Since(began).Round(time.Millisecond))
+	build, buildJob = h.said(second, "build")
+	require.Equal(t, []ci.Status{ci.Success}, h.s.workflowStatuses(second), build)
+	require.Contains(t, build, "Docker layer cache: hit")
+	require.Regexp(t, `Using cache|CACHED`, build)
+	h.s.eventually("its machine is gone", func() bool { return len(h.records("?task="+buildJob+".0")) == 1 })
+	r := h.records("?task=" + buildJob + ".0")[0]
+	require.False(t, r.Ready.After(r.Claimed), "layers came to a machine that was ready")
+	h.clear()
+	h.finish()
+}
+
+// The server dies while jobs are on machines, and comes back: everything ends,
+// the books and the host agree, nothing is left.
+func TestVMS12_DLC05_OnHostServerDies(t *testing.T) {
+	marks := serverDir(t)
+	h := newHostSite(t, strings.ReplaceAll(onhostJobs, "docker run --rm", "echo > "+marks+"/building; sleep 20; docker run --rm"), "  prealloc_machine: 1\n")
+	h.start()
+	id, _ := h.run()
+	h.s.eventually("it builds", func() bool { _, err := os.Stat(marks + "/building"); return err == nil })
+	h.s.kill()
+	h.start()
+	h.end(id)
+	h.s.kill() // and again, while machines end
+	h.start()
+	h.clear()
+	code, body := h.s.call("POST", "/api/v2/rondo/machines/admin/reset?dry_run=1", "")
+	require.Equal(t, http.StatusOK, code)
+	require.Contains(t, body, `"items":[]`, "books and host agree")
+	h.finish()
+}
+
+// onhostImage returns the image of all tests, which is made once for each
+// machine that runs them.
+func onhostImage(t *testing.T) string {
+	t.Helper()
+	if os.Geteuid() != 0 {
+		t.Skip("machines of this host take root")
+	}
+	cache, err := os.UserCacheDir()
+	require.NoError(t, err)
+	dir := filepath.Join(cache, "rondo-tests", "onhost-serve")
+	if _, err := os.Stat(dir); err == nil {
+		return dir
+	}
+	require.NoError(t, os.MkdirAll(filepath.Dir(dir), 0o755))
+	require.NoError(t, onhost.BuildImage(t.Context(), dir, os.Stderr))
+	return dir
+}
