@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -88,10 +89,9 @@ func (y *yard) alive(provider string) int { return y.clouds[provider].Ledger().A
 // new ones get theirs from the new provider, and volumes are removed.
 func TestVMS01_AnotherProviderIsPutIntoForce(t *testing.T) {
 	inYard(t, func(t *testing.T, y *yard) {
-		gone := 0
+		var gone atomic.Int32
 		y.Use(y.pool("north", 2), func(context.Context) error {
-			gone++
-			if gone == 1 {
+			if gone.Add(1) == 1 {
 				return errors.New("the database is away")
 			}
 			return nil
@@ -109,15 +109,16 @@ func TestVMS01_AnotherProviderIsPutIntoForce(t *testing.T) {
 		other := y.claim("t2", forJob)
 		require.NotEqual(t, had.ID, other.ID)
 		require.Len(t, y.Machines(0), 2, "one list of all")
-		require.Zero(t, gone)
+		require.Zero(t, gone.Load())
 
 		require.NoError(t, y.Release(t.Context(), "t1", 1))
 		require.NoError(t, y.Release(t.Context(), "t2", 1))
 		time.Sleep(10 * time.Minute)
 		require.Zero(t, y.alive("north"))
 		require.Zero(t, y.clouds["north"].Ledger().GB, "no disk is paid for any more")
-		require.Equal(t, 2, gone, "and what kept its settings is told, until it has understood")
+		require.EqualValues(t, 2, gone.Load(), "and what kept its settings is told, until it has understood")
 		require.Empty(t, y.Status().Alarms)
+		y.stop()
 		require.Empty(t, y.acts, "nothing of that was a leak")
 	})
 }
@@ -232,7 +233,18 @@ func TestVMS10_P10_ProvidersChangeAtRandom(t *testing.T) {
 		inYard(t, func(t *testing.T, y *yard) {
 			random := rand.New(rand.NewPCG(seed, 1))
 			saved, earlier := "", map[string]bool{}
+			var mu sync.Mutex // the fleet calls too
+			gone := func(provider string) func(context.Context) error {
+				return func(context.Context) error {
+					mu.Lock()
+					defer mu.Unlock()
+					delete(earlier, provider)
+					return nil
+				}
+			}
 			use := func(provider string) {
+				mu.Lock()
+				defer mu.Unlock()
 				if saved != "" && saved != provider {
 					earlier[saved] = true
 				}
@@ -242,7 +254,7 @@ func TestVMS10_P10_ProvidersChangeAtRandom(t *testing.T) {
 					y.Use(nil, nil)
 					return
 				}
-				y.Use(y.pool(provider, random.IntN(3)), func(context.Context) error { delete(earlier, provider); return nil })
+				y.Use(y.pool(provider, random.IntN(3)), gone(provider))
 			}
 			use("north")
 			had := y.claim("t1", ci.MachineNeed{Kind: ci.MachineForJob, LayerCaching: true})
@@ -254,9 +266,11 @@ func TestVMS10_P10_ProvidersChangeAtRandom(t *testing.T) {
 					y.stop()
 					y.start()
 					use(saved)
+					mu.Lock()
 					for p := range earlier {
-						y.Retire(y.pool(p, 0), func(context.Context) error { delete(earlier, p); return nil })
+						y.Retire(y.pool(p, 0), gone(p))
 					}
+					mu.Unlock()
 				case 2:
 					require.Equal(t, had.ID, y.claim("t1", forJob).ID)
 				default:
@@ -268,7 +282,9 @@ func TestVMS10_P10_ProvidersChangeAtRandom(t *testing.T) {
 			use("south")
 			time.Sleep(30 * time.Minute)
 			require.Zero(t, y.alive("north"), "seed %d", seed)
+			mu.Lock()
 			require.Empty(t, earlier, "seed %d", seed)
+			mu.Unlock()
 			y.claim("t2", forJob)
 		})
 	}
