@@ -2,6 +2,7 @@ package vmservice
 
 import (
 	"fmt"
+	"maps"
 	"time"
 
 	"github.com/rondo-ci/rondo/ci"
@@ -20,10 +21,51 @@ func (p *Pool) spend(kind string, u use) {
 	p.used[k] = have
 }
 
+// add returns the sum of both.
+func (u use) add(o use) use {
+	return use{u.machines + o.machines, u.vcpus + o.vcpus, u.volumes + o.volumes, u.gb + o.gb}
+}
+
+// countBeside makes the budgets of the pool hold for it and for these others
+// together, which have no new machines; only this pool may ask them.
+func (p *Pool) countBeside(others []*Pool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.beside = others
+}
+
+// inherit takes what another pool, which has ended, has spent today.
+func (p *Pool) inherit(before *Pool) {
+	before.mu.Lock()
+	today, spent := before.counts.day, maps.Clone(before.counts.spent)
+	before.mu.Unlock()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.counts.day.Before(today) {
+		p.counts.day, p.counts.spent = today, map[ci.MachineKind]float64{}
+	}
+	if p.counts.day.Equal(today) {
+		for kind, c := range spent {
+			p.counts.spent[kind] += c
+		}
+	}
+}
+
+// usage is what is used of a budget, by this pool and those beside it.
+func (p *Pool) usage(of ci.MachineKind) use {
+	u := p.used[of]
+	for _, o := range p.beside {
+		o.mu.Lock()
+		u = u.add(o.used[of])
+		o.mu.Unlock()
+	}
+	return u
+}
+
 // bound returns which budget one more machine would pass, "" when none.
 func (p *Pool) bound(now time.Time, kind ci.MachineKind, k Class) string {
 	for _, of := range []ci.MachineKind{"", kind} {
-		b, u := p.cfg.Budgets[of], p.used[of]
+		b, u := p.cfg.Budgets[of], p.usage(of)
 		name := "of all machines"
 		if of != "" {
 			name = "of kind " + string(of)
@@ -44,8 +86,18 @@ func (p *Pool) bound(now time.Time, kind ci.MachineKind, k Class) string {
 }
 
 // money is what the machines of a kind ("" is all) have cost today and may
-// still cost.
+// still cost, those of pools beside among them.
 func (p *Pool) money(now time.Time, kind ci.MachineKind) float64 {
+	sum := p.ownMoney(now, kind)
+	for _, o := range p.beside {
+		o.mu.Lock()
+		sum += o.ownMoney(now, kind)
+		o.mu.Unlock()
+	}
+	return sum
+}
+
+func (p *Pool) ownMoney(now time.Time, kind ci.MachineKind) float64 {
 	today := now.UTC().Truncate(day)
 	sum := 0.0
 	if p.counts.day.Equal(today) {
@@ -99,9 +151,9 @@ func (p *Pool) cost(r Record, now time.Time) {
 // boundLayers returns which budget one more volume would pass, "" when none.
 func (p *Pool) boundLayers(kind ci.MachineKind) string {
 	for _, of := range []ci.MachineKind{"", kind} {
-		b, u := p.cfg.Budgets[of], p.used[of]
+		b, u := p.cfg.Budgets[of], p.usage(of)
 		if of != "" {
-			u = p.used[""] // volumes serve both kinds: a bound of one bounds all
+			u = p.usage("") // volumes serve both kinds: a bound of one bounds all
 		}
 		switch {
 		case b.Volumes > 0 && u.volumes+1 > b.Volumes:

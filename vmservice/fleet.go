@@ -72,7 +72,21 @@ func (f *Fleet) Use(p *Pool, gone func(context.Context) error) {
 	for _, o := range f.old {
 		o.pool.Retire()
 	}
+	f.share()
 	f.nudge()
+}
+
+// share makes the budgets in force bound what earlier pools still have too. The
+// caller holds the lock.
+func (f *Fleet) share() {
+	if f.now == nil {
+		return
+	}
+	var others []*Pool
+	for _, o := range f.old {
+		others = append(others, o.pool)
+	}
+	f.now.pool.countBeside(others)
 }
 
 // Retire runs a pool of earlier settings until nothing is left of what it has.
@@ -86,6 +100,7 @@ func (f *Fleet) Retire(p *Pool, gone func(context.Context) error) {
 	}
 	p.Retire()
 	f.old = append(f.old, f.post(p, gone))
+	f.share()
 	f.nudge()
 }
 
@@ -106,6 +121,7 @@ func (f *Fleet) post(p *Pool, gone func(context.Context) error) *post {
 			return false
 		}
 		close(o.quit)
+		p.inherit(o.pool)
 		if o.start {
 			next.before = append(next.before, o)
 		} else {
@@ -223,6 +239,10 @@ func (f *Fleet) close(ctx context.Context) bool {
 		if i := slices.Index(f.old, s); i >= 0 { // or else another has taken over
 			f.old = slices.Delete(f.old, i, i+1)
 			close(s.quit)
+			if f.now != nil {
+				f.now.pool.inherit(s.pool)
+			}
+			f.share()
 		}
 		f.mu.Unlock()
 		f.log.Info("nothing is left of earlier machines", "provider", s.pool.cfg.Boot.Provider)

@@ -29,6 +29,7 @@ type yard struct {
 	clouds map[string]*vmservicetest.Cloud
 	guests map[string]*vmservicetest.Guest
 	acts   []ci.Act
+	bounds vmservice.Budget
 	stop   func()
 }
 
@@ -62,9 +63,10 @@ func (y *yard) start() {
 func (y *yard) pool(provider string, ready int) *vmservice.Pool {
 	return vmservice.New(y.docs, y.clouds[provider], y.guests[provider], vmservice.Config{
 		Keeper: plainKeeper{}, Boot: vmservice.BootConfig{Fixed: true, Provider: provider},
-		Live:   func(context.Context, ci.TaskID, int64) (bool, error) { return true, nil },
-		Floors: []vmservice.Floor{{Model: vmservice.Model{Kind: ci.MachineForJob}, Machines: ready}},
-		Note:   func(_ context.Context, a ci.Act) error { y.acts = append(y.acts, a); return nil },
+		Live:    func(context.Context, ci.TaskID, int64) (bool, error) { return true, nil },
+		Floors:  []vmservice.Floor{{Model: vmservice.Model{Kind: ci.MachineForJob}, Machines: ready}},
+		Budgets: map[ci.MachineKind]vmservice.Budget{"": y.bounds}, Classes: []vmservice.Class{{Name: "medium", VCPUs: 2, Price: 1}},
+		Note: func(_ context.Context, a ci.Act) error { y.acts = append(y.acts, a); return nil },
 	})
 }
 
@@ -288,4 +290,30 @@ func TestVMS10_P10_ProvidersChangeAtRandom(t *testing.T) {
 			y.claim("t2", forJob)
 		})
 	}
+}
+
+// Budgets hold for what the provider before still has, and what was spent today
+// is not forgotten with the settings.
+func TestDLC05_BudgetsHoldOverAChangeOfProvider(t *testing.T) {
+	inYard(t, func(t *testing.T, y *yard) {
+		y.bounds = vmservice.Budget{Machines: 2, Volumes: 1, Money: 100}
+		y.Use(y.pool("north", 1), nil)
+		y.claim("t1", ci.MachineNeed{Kind: ci.MachineForJob, LayerCaching: true})
+		y.Use(y.pool("south", 2), nil)
+		time.Sleep(30 * time.Minute)
+		require.Equal(t, 1, y.alive("north"))
+		require.Equal(t, 1, y.alive("south"), "two are all there may be")
+		m := y.claim("t2", ci.MachineNeed{Kind: ci.MachineForJob, LayerCaching: true})
+		require.Contains(t, fmt.Sprint(m.Notes), "the budget is 1 volumes, and all are used")
+		spent := y.Status().Today
+		require.Greater(t, spent, 0.5)
+		require.NoError(t, y.Release(t.Context(), "t1", 1))
+		time.Sleep(5 * time.Minute)
+		require.Zero(t, y.alive("north"))
+		require.Equal(t, 2, y.alive("south"))
+		require.Greater(t, y.Status().Today, spent, "what the one before has cost counts")
+		y.Use(y.pool("south", 2), nil)
+		time.Sleep(time.Minute)
+		require.Greater(t, y.Status().Today, spent, "and over other settings too")
+	})
 }

@@ -33,6 +33,7 @@ type Pool struct {
 	loaded   bool
 	drained  bool
 	retired  bool // gives nothing out any more, for good
+	beside   []*Pool
 	poolVer  int64
 	machines map[string]*machine // by key
 	byTask   map[ci.TaskID]*machine
