@@ -5,8 +5,10 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -118,5 +120,41 @@ func TestMET_ShippedFiles(t *testing.T) {
 		text, err := os.ReadFile("../../docs/metrics/" + name)
 		require.NoError(t, err)
 		require.Equal(t, want, string(text), name)
+	}
+}
+
+// Figures are taken from the networks that are named, and from no other: those
+// of clients, of servers of Nomad, and of databases are three cases.
+func TestPRT03_FiguresFromTheNetworksThatAreNamed(t *testing.T) {
+	address := freeUDP(t)
+	from := map[string]string{"clients": "127.0.0.2", "nomad": "127.0.0.3", "databases": "127.0.0.4"}
+	for _, named := range [][]string{{"clients"}, {"clients", "nomad"}, {"clients", "databases"}} {
+		t.Run(strings.Join(named, " and "), func(t *testing.T) {
+			var allow []string
+			for _, who := range named {
+				allow = append(allow, from[who]+"/32")
+			}
+			s, _ := team(t, fmt.Sprintf("metrics: {interval: 1s, statsd: {listen: %q, allow: [%s]}}\n", address, strings.Join(allow, ", ")))
+			seen := func() (all []string) {
+				_, body := s.call("GET", "/metrics", "")
+				for who, source := range from {
+					c, err := net.DialUDP("udp", &net.UDPAddr{IP: net.ParseIP(source)}, net.UDPAddrFromAddrPort(netip.MustParseAddrPort(address)))
+					require.NoError(t, err)
+					_, _ = fmt.Fprintf(c, "seen_%s:1|c", who)
+					require.NoError(t, c.Close())
+					if strings.Contains(body, "seen_"+who) {
+						all = append(all, who)
+					}
+				}
+				slices.Sort(all)
+				return all
+			}
+			want := slices.Sorted(slices.Values(named))
+			s.eventually("figures", func() bool { return slices.Equal(want, seen()) })
+			for range 3 { // and the others stay away
+				require.Equal(t, want, seen())
+			}
+			require.Equal(t, 0, s.stop(), s.errors())
+		})
 	}
 }
