@@ -41,3 +41,42 @@ func Example() {
 	// <nil>
 	// context canceled
 }
+
+// A fleet changes the provider while jobs run.
+func ExampleFleet() {
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	docs := memdb.New()
+	pool := func(provider string) *vmservice.Pool {
+		cloud := vmservicetest.NewCloud(vmservicetest.CloudConfig{Install: "rondo"})
+		return vmservice.New(docs, cloud, &vmservicetest.Guest{}, vmservice.Config{Boot: vmservice.BootConfig{Provider: provider}})
+	}
+	fleet := vmservice.NewFleet(docs, nil)
+	ended := make(chan error)
+	go func() { ended <- fleet.Run(ctx) }()
+
+	need := ci.MachineNeed{Kind: ci.MachineForJob}
+	claim := func() string {
+		for {
+			m, err := fleet.Claim(ctx, "task", 1, "project", "branch", need)
+			if err != nil {
+				return err.Error()
+			}
+			if m.Ready {
+				return m.ID
+			}
+			time.Sleep(10 * time.Millisecond) // m.Reason says why
+		}
+	}
+	fleet.Use(pool("here"), nil)
+	had := claim()
+	fleet.Use(pool("there"), nil)
+	fmt.Println("in force:", fleet.Status().Provider)
+	fmt.Println("the job keeps its machine:", claim() == had)
+	cancel()
+	fmt.Println(<-ended)
+	// Output:
+	// in force: there
+	// the job keeps its machine: true
+	// context canceled
+}

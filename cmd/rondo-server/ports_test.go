@@ -2,8 +2,12 @@ package main
 
 import (
 	"bytes"
+	"context"
+	"crypto/tls"
 	"encoding/json"
 	"fmt"
+	"net"
+	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
@@ -216,4 +220,37 @@ func TestPRT08_TheCommandPrintsTheManifest(t *testing.T) {
 	require.NoError(t, json.Unmarshal([]byte(run("--json")), &rules))
 	require.Len(t, rules, 50)
 	require.Contains(t, run("--cloudformation"), "AWS::ElasticLoadBalancing::LoadBalancer")
+}
+
+// The doors of old speak TLS where the pages do, behind a balancer that passes
+// connections on with the PROXY protocol too.
+func TestCRT05_PRT01_TheDoorsBehindABalancer(t *testing.T) {
+	pages, artifacts := freePort(t), freePort(t)
+	dir := serverDir(t)
+	file := filepath.Join(dir, "rondo.yml")
+	text := fmt.Sprintf("url: https://ci.example.com\nlisten: 127.0.0.1:0\nagents: 127.0.0.1:0\ndata: %s/data\nproxies: [127.0.0.0/8]\n"+
+		"tls: {self_signed: true, proxy_protocol: true}\nports: {pages: [%q], artifacts: [%q]}\n", dir, pages, artifacts)
+	require.NoError(t, os.WriteFile(file, []byte(text), 0o600))
+	s := start(t, program(t, "serve", "--json", "--config", file))
+	for _, header := range []string{"", "PROXY TCP4 203.0.113.9 203.0.113.1 40000 443\r\n"} {
+		for address, want := range map[string]int{pages: 401, artifacts: 404} {
+			client := http.Client{Transport: &http.Transport{
+				TLSClientConfig: &tls.Config{InsecureSkipVerify: true},
+				DialContext: func(ctx context.Context, network, _ string) (net.Conn, error) {
+					c, err := (&net.Dialer{}).DialContext(ctx, network, address)
+					if err == nil {
+						_, err = c.Write([]byte(header))
+					}
+					return c, err
+				},
+			}}
+			reply, err := client.Get("https://" + address + "/api/v2/me")
+			require.NoError(t, err)
+			require.NoError(t, reply.Body.Close())
+			client.CloseIdleConnections()
+			require.Equal(t, want, reply.StatusCode, "%s %q", address, header)
+			require.Equal(t, "ci.example.com", reply.TLS.PeerCertificates[0].DNSNames[0])
+		}
+	}
+	require.Equal(t, 0, s.stop(), s.errors())
 }
