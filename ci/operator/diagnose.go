@@ -130,7 +130,7 @@ func diagnoseNodes(f Facts) *ci.Diagnosis {
 	case "draining":
 		d = ci.Diagnosis{Code: AllDraining, Fix: "End the drain of a node with rondo node ready NAME, or add one."}
 	case "nodes_down":
-		d = ci.Diagnosis{Code: NodesDown, Fix: "Look at the nodes that are not ready: a certificate, a passphrase, or no heartbeat any more."}
+		d = ci.Diagnosis{Code: NodesDown, Fix: "Look at the nodes that are not ready: a certificate, a passphrase, or no heartbeat any more, as when port 4647 of the cluster's server is blocked."}
 	case "capacity", "reserved":
 		d = ci.Diagnosis{Code: CapacityExhausted, Fix: "Wait, or add nodes."}
 		if f.State.Advice != "" {

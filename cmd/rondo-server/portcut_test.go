@@ -221,3 +221,35 @@ func TestPRT06_WhatIsNotSetIsNotCalled(t *testing.T) {
 	}
 	require.Contains(t, string(text), "connect(", "calls were seen at all")
 }
+
+// Port 4647 between clients and servers of Nomad is blocked: Nomad loses its
+// clients, jobs wait, and the page says which port to look at. Pages and code
+// host see nothing of it, and the jobs run when the clients are back. (What
+// Nomad itself does then is its own: the fake says what it says.)
+func TestPRT04_NomadLosesItsClients(t *testing.T) {
+	fake, address := fakeNomad(t)
+	door := freeAddress(t)
+	r := newRepo(t, hello)
+	require.True(t, fake.SetNode("n1", "down"))
+	s, file := teamAt(t, door, fmt.Sprintf("folders: [%s]\nnomad:\n  address: %s\n  door: http://%s\n", r.dir, address, door))
+	token, err := os.ReadFile(filepath.Join(filepath.Dir(file), "data", "token"))
+	require.NoError(t, err)
+	s.Token = strings.TrimSpace(string(token))
+	var job string
+	s.eventually("it is said what to look at", func() bool {
+		all := s.pipelines()
+		if len(all) == 0 || len(s.jobs(all[0].ID)) == 0 {
+			return false
+		}
+		job = s.jobs(all[0].ID)[0].ID
+		code, body := s.call("GET", "/api/v2/rondo/placements/"+job+".0", "")
+		return code == http.StatusOK && strings.Contains(body, "nodes_down") && strings.Contains(body, "4647")
+	})
+	ask := loggedIn(t, s)
+	code, page := ask("GET", "/jobs/"+job, nil)
+	require.Equal(t, http.StatusOK, code)
+	require.Contains(t, page, "port 4647")
+	require.True(t, fake.SetNode("n1", "ready"))
+	require.Equal(t, ci.Success, s.waitEnd(ci.WorkflowEnded, "main").Status, s.errors())
+	require.Equal(t, 0, s.stop(), s.errors())
+}
