@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
@@ -226,6 +227,41 @@ func TestVMS01_Off(t *testing.T) {
 		y.Use(y.pool("north", 0), nil)
 		y.claim("t1", forJob)
 	})
+}
+
+// A database that is away when settings change ends nothing.
+func TestVMS01_DatabaseIsAwayWhenSettingsChange(t *testing.T) {
+	inYard(t, func(t *testing.T, y *yard) {
+		y.Use(y.pool("north", 1), nil)
+		had := y.claim("t1", forJob)
+		away := &awayDocs{records: y.docs}
+		away.on.Store(true)
+		docs := y.docs
+		y.docs = away
+		y.Use(y.pool("north", 1), nil)
+		m, err := y.Claim(t.Context(), "t1", 1, "p", "branch", forJob)
+		require.NoError(t, err)
+		require.Contains(t, m.Reason, "is looking for its machines")
+		time.Sleep(time.Minute)
+		away.on.Store(false)
+		require.Equal(t, had.ID, y.claim("t1", forJob).ID)
+		y.docs = docs
+	})
+}
+
+// awayDocs are documents of a database that may be away.
+type awayDocs struct {
+	records
+	on atomic.Bool
+}
+
+type records = ci.Docs // the interface has a method of its name
+
+func (a *awayDocs) Docs(ctx context.Context, q ci.DocQuery) iter.Seq2[ci.Doc, error] {
+	if a.on.Load() {
+		return func(yield func(ci.Doc, error) bool) { yield(ci.Doc{}, errors.New("the database is away")) }
+	}
+	return a.records.Docs(ctx, q)
 }
 
 // Whatever is put into force in whatever order, and however often the server

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"slices"
 	"strings"
 	"time"
@@ -15,7 +16,8 @@ import (
 	"github.com/rondo-ci/rondo/ci"
 )
 
-// Run runs the pools until ctx ends, each as [Pool.Run] says.
+// Run runs the pools until ctx ends. One that cannot read its documents is run
+// again.
 func (f *Fleet) Run(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
 	timer := time.NewTimer(0)
@@ -33,7 +35,7 @@ func (f *Fleet) Run(ctx context.Context) error {
 			f.look(ctx)
 		}
 		for _, s := range f.toStart() {
-			g.Go(func() error { return s.run(ctx) })
+			g.Go(func() error { return s.run(ctx, f.log) })
 		}
 		if f.close(ctx) {
 			timer.Reset(2 * time.Second)
@@ -42,7 +44,7 @@ func (f *Fleet) Run(ctx context.Context) error {
 }
 
 // run runs one pool, after those before it, until it is to quit.
-func (s *post) run(ctx context.Context) error {
+func (s *post) run(ctx context.Context, log *slog.Logger) error {
 	defer close(s.ended)
 	for _, b := range s.before {
 		<-b.ended
@@ -56,11 +58,18 @@ func (s *post) run(ctx context.Context) error {
 		}
 		stop()
 	}()
-	err := s.pool.Run(work)
-	if ctx.Err() == nil && work.Err() != nil {
-		return nil
+	for {
+		err := s.pool.Run(work)
+		if work.Err() != nil {
+			return ctx.Err()
+		}
+		// The database may be away just when settings change.
+		log.Warn("run machines, which is tried again", "provider", s.pool.cfg.Boot.Provider, "err", err)
+		select {
+		case <-work.Done():
+		case <-time.After(2 * time.Second):
+		}
 	}
-	return err
 }
 
 // toStart returns the pools that do not run yet, and notes that they do.
