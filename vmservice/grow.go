@@ -178,11 +178,13 @@ func (p *Pool) thrift(now time.Time) {
 	}
 }
 
-// doom makes a machine end as its next step. The caller holds the lock.
+// doom makes a machine end as its next step. Again changes nothing: a step that
+// is put off with each look would never come. The caller holds the lock.
 func (p *Pool) doom(m *machine, why string) {
-	if m.kill == "" {
-		m.kill = why
+	if m.kill != "" {
+		return
 	}
+	m.kill = why
 	if !m.busy {
 		p.at(m, p.cfg.Clock())
 	}

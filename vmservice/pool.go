@@ -239,6 +239,9 @@ func (p *Pool) advance(ctx context.Context, m *machine) error {
 func (p *Pool) settle(m *machine, next time.Duration) {
 	p.mu.Lock()
 	m.busy = false
+	if m.kill != "" && m.tries == 0 && m.rec.State != Ending { // it was doomed meanwhile
+		next = 0
+	}
 	if p.machines[m.rec.Key] == m {
 		p.at(m, p.cfg.Clock().Add(next))
 	}

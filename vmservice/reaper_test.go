@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -236,6 +237,21 @@ func TestVMS13_Drain(t *testing.T) {
 		require.Contains(t, b.waits("t2", forJob), "drained")
 		require.NoError(t, b.Drain(t.Context(), false))
 		b.claim("t2", 1, "p", forJob)
+	})
+}
+
+// Clocks move while a look is taken, which the time of a bubble does not.
+func TestVMS13_DrainByAClockThatMoves(t *testing.T) {
+	var calls atomic.Int64
+	within(t, func(c *vmservice.Config) {
+		floors(1, 2)(c)
+		c.Clock = func() time.Time { return time.Now().Add(time.Duration(calls.Add(1)) * time.Microsecond) }
+	}, func(t *testing.T, b *bench) {
+		time.Sleep(3 * time.Minute)
+		require.Len(t, b.Machines(0), 3)
+		require.NoError(t, b.Drain(t.Context(), true))
+		time.Sleep(3 * time.Minute)
+		require.Empty(t, b.Machines(0))
 	})
 }
 
