@@ -161,7 +161,8 @@ func (p *Pool) seeVolumes(all []Volume, began time.Time) []Finding {
 		}
 	}
 	for key, v := range p.layers {
-		if !listed[key] && began.After(v.rec.Created.Add(p.cfg.Times.Settle)) {
+		settled := began.After(v.rec.Created.Add(p.cfg.Times.Settle))
+		if !listed[key] && (settled || v.rec.Doomed != "" && v.seen.ID != "") { // or too new to be listed
 			v.unseen++
 			if v.rec.State == LayersFree && v.unseen >= 2 && v.rec.Doomed == "" && !v.busy {
 				p.doomLayer(v, "the provider does not list it any more")

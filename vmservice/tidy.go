@@ -79,7 +79,10 @@ func (p *Pool) moveLayer(ctx context.Context, v *layer) time.Duration {
 	p.lookSoon(p.cfg.Clock())
 	p.mu.Unlock()
 	now := p.cfg.Clock()
-	gone := unseen >= 2 && looked.After(r.Created.Add(p.cfg.Times.Settle)) && looked.After(r.Returning.Add(p.cfg.Times.Settle))
+	settled := looked.After(r.Created.Add(p.cfg.Times.Settle)) && looked.After(r.Returning.Add(p.cfg.Times.Settle))
+	// One that was listed and is being removed cannot be too new to be listed;
+	// if it were, it would be found as nobody's, and removed all the same.
+	gone := unseen >= 2 && (settled || r.Doomed != "" && seen.ID != "")
 	switch {
 	case stale:
 		if err := p.reloadLayer(ctx, v); err != nil {

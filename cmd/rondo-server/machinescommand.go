@@ -128,15 +128,17 @@ func adviceText(a vmservice.Advice) string {
 
 func imageCommand() *cobra.Command {
 	var lint, here bool
+	var packages []string
+	var sources string
 	cmd := &cobra.Command{
 		Use:   "image DIR",
 		Short: "Make the image of this host's machines, or a template of Amazon's for Packer",
 		Long: `With --onhost, image fills DIR with the tree that machines of this host share:
 Debian with systemd, an SSH server, Docker, git and the user circleci, from the
-package sources of the host itself. It takes root and a minute or two; put DIR
-into machines.onhost.image, or make it /var/lib/rondo-machines/image, which is
-where it is looked for. What is there already is left alone: make a new image in
-another folder, and change the setting.
+package sources of the host itself. It takes root, mmdebstrap, and a minute. Put
+DIR into machines.onhost.image, or make it /var/lib/rondo-machines/image, which is
+where it is looked for. An image that is there is replaced when the new one is
+whole: machines that run keep theirs, those that boot later have the new one.
 
 Without, it writes aws-vm.json with all that it needs into the folder, which must not
 have such files yet. Change it as you like, look at it with --lint, then build:
@@ -147,12 +149,17 @@ The keys come from AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY. ami_users names
 the accounts that may boot the image besides yours; ami_groups=all would be
 everybody. Put the AMI that it prints into machines.custom_vm_ami.`,
 		Example: `  rondo-server machines image --onhost /var/lib/rondo-machines/image
+  rondo-server machines image --onhost DIR --package nodejs --package npm
   rondo-server machines image vm/`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			switch {
 			case here:
-				return onhost.BuildImage(cmd.Context(), args[0], cmd.ErrOrStderr())
+				made, err := onhost.BuildImage(cmd.Context(), args[0], onhost.ImageConfig{Packages: packages, Sources: sources}, cmd.ErrOrStderr())
+				if err == nil {
+					_, err = fmt.Fprintf(cmd.OutOrStdout(), "%s: %s for %s, user %s, Docker %s\n", args[0], made.OS, made.Arch, made.User, made.Packages["docker.io"])
+				}
+				return err
 			case lint:
 				return image.Lint(os.DirFS(args[0]))
 			}
@@ -161,6 +168,8 @@ everybody. Put the AMI that it prints into machines.custom_vm_ami.`,
 	}
 	cmd.Flags().BoolVar(&lint, "lint", false, "tell what is wrong with the files of a template that are there")
 	cmd.Flags().BoolVar(&here, "onhost", false, "make the image of machines of this host")
+	cmd.Flags().StringSliceVar(&packages, "package", nil, "with --onhost: one more package; may be given again")
+	cmd.Flags().StringVar(&sources, "sources", "", "with --onhost: a file of apt's with the archives to take packages from")
 	cmd.MarkFlagsMutuallyExclusive("lint", "onhost")
 	return cmd
 }
