@@ -120,6 +120,19 @@ func (h *hostSite) left(t *testing.T) {
 	loops, err := exec.Command("losetup", "--list", "--noheadings", "--output", "BACK-FILE").Output()
 	require.NoError(t, err)
 	require.NotContains(t, string(loops), h.machines, "a loop device is left")
+	tags, err := os.ReadDir(h.machines) // of the installation, as its groups and rules are called
+	require.NoError(t, err)
+	rules, err := exec.Command("sh", "-c", "iptables -w -S; iptables -w -t nat -S").Output()
+	require.NoError(t, err)
+	for _, tag := range tags {
+		require.NotContains(t, string(rules), tag.Name(), "a rule of the firewall is left")
+		groups, err := filepath.Glob("/sys/fs/cgroup/*/rondo-" + tag.Name())
+		require.NoError(t, err)
+		require.Empty(t, groups, "a control group is left")
+		links, err := filepath.Glob("/sys/class/net/rn" + tag.Name()[:4] + "*")
+		require.NoError(t, err)
+		require.Empty(t, links, "a network device is left")
+	}
 	all, err := filepath.Glob("/proc/[0-9]*/cmdline")
 	require.NoError(t, err)
 	for _, file := range all {
