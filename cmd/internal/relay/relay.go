@@ -165,6 +165,7 @@ func (r *Relay) failed(w http.ResponseWriter, q *http.Request, err error) {
 // asked for.
 func (r *Relay) rewrite(line string, p *httputil.ProxyRequest) {
 	p.Out.URL.Scheme, p.Out.URL.Host, p.Out.Host = "http", "conductor", p.In.Host
+	p.Out.Trailer = p.In.Trailer // filled when the body was read; a clone is not
 	for _, name := range []string{"Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto"} {
 		if v, ok := p.In.Header[name]; ok { // what proxies before us said
 			p.Out.Header[name] = v
@@ -224,7 +225,7 @@ func (p *persistent) try(q *http.Request) (*http.Response, error) {
 		}
 	}()
 	one := q.Clone(ctx)
-	one.URL.Scheme, one.URL.Host = u.Scheme, u.Host
+	one.URL.Scheme, one.URL.Host, one.Trailer = u.Scheme, u.Host, q.Trailer
 	res, err := p.next.RoundTrip(one)
 	if err != nil {
 		if cause := context.Cause(ctx); errors.Is(cause, errNobody) {

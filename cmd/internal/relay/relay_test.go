@@ -68,6 +68,25 @@ func TestPassesOn(t *testing.T) {
 	require.Equal(t, "PUT true /a%2Fb?c=d 127.0.0.1 body 192.0.2.1 \n", string(text))
 }
 
+// Agents send the digest of a file behind it.
+func TestTrailersPassOn(t *testing.T) {
+	a, b := newSide(t, "k"), newSide(t, "k")
+	a.conduct(func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body)
+		_, _ = io.WriteString(w, r.Trailer.Get("Content-Digest"))
+	})
+	b.Follow(a.inside.URL)
+	req, err := http.NewRequest("POST", b.pages.URL, io.MultiReader(strings.NewReader("a file"))) // of unknown length
+	require.NoError(t, err)
+	req.Trailer = http.Header{"Content-Digest": {"sha-256=:x:"}}
+	res, err := http.DefaultClient.Do(req)
+	require.NoError(t, err)
+	defer res.Body.Close()
+	said, err := io.ReadAll(res.Body)
+	require.NoError(t, err)
+	require.Equal(t, "sha-256=:x:", string(said))
+}
+
 // Nobody without the key is let in at the internal address.
 func TestInsideNeedsTheKey(t *testing.T) {
 	a, b := newSide(t, "k"), newSide(t, "another")
