@@ -120,6 +120,9 @@ type Work struct {
 	// Refused says why the task may not run at all: the agent does nothing and
 	// finishes it as [Unauthorized].
 	Refused string `json:"refused,omitempty"`
+	// Machine says that the steps run on a machine of the task's own, and on
+	// which kind; nil is that they run where the agent is.
+	Machine *MachineNeed `json:"machine,omitempty"`
 	// Upstream are the tasks of all jobs that this one requires, directly or
 	// not, in an order in which each stands behind those it requires itself.
 	Upstream []Upstream `json:"upstream,omitempty"`

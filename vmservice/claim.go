@@ -11,6 +11,9 @@ import (
 	"github.com/rondo-ci/rondo/ci"
 )
 
+// On reports whether there are machines: always.
+func (p *Pool) On() bool { return true }
+
 // Claim returns the machine of a task, or, not Ready, why the task has to wait;
 // it is asked again until then and from time to time after that. The same task
 // and epoch get the same machine. A higher epoch takes over: the machine of the

@@ -104,6 +104,13 @@ func (f *Fleet) Off(why string) {
 	f.off = why
 }
 
+// On reports whether there are to be machines, now or later.
+func (f *Fleet) On() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.now != nil || f.off != ""
+}
+
 // post makes the place of a pool, which begins when those for the same provider
 // have ended. The caller holds the lock.
 func (f *Fleet) post(p *Pool, gone func(context.Context) error) *post {

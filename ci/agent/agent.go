@@ -39,6 +39,9 @@ type Config struct {
 	// Machines is where the engine of setup_remote_docker comes from; nil has
 	// none.
 	Machines Machines
+	// Remote enters the machines of jobs that have one of their own; nil runs
+	// their steps here.
+	Remote Remote
 	// Grace is how long a step that was asked to end may take, and how long
 	// the steps that always run may take together after a cancel; 0 is 10 s.
 	Grace time.Duration
@@ -96,8 +99,35 @@ var errCanceled = errors.New("canceled")
 // to be reported.
 //
 // The end of ctx cancels the task with grace, and the cause of it becomes the
-// reason that people see; Run returns when that is done. One Run at a time.
+// reason that people see; Run returns when that is done. A cause that wraps
+// [ci.ErrConflict] ends everything at once, as if the lease were lost. One Run
+// at a time.
 func (a *Agent) Run(ctx context.Context, task ci.TaskID, epoch int64) error {
+	return a.alone(ctx, task, func(job context.Context, cancel context.CancelCauseFunc) error {
+		warmed := a.warm()
+		s, err := a.claim(job, task, epoch)
+		release := <-warmed
+		defer release()
+		if err != nil {
+			return err
+		}
+		return s.whole(job, cancel)
+	})
+}
+
+// Resume is Run for the rest of a task that another agent has claimed, see
+// [Remote]: on the machine that the task has for itself.
+func (a *Agent) Resume(ctx context.Context, r Rest) error {
+	return a.alone(ctx, r.Work.Lease.Task, func(job context.Context, cancel context.CancelCauseFunc) error {
+		r.Work.Machine = nil // it is this one
+		s := newSession(a, r.Work, bootTime())
+		s.count = r.Steps
+		return s.whole(job, cancel)
+	})
+}
+
+// alone calls run while no other task runs.
+func (a *Agent) alone(ctx context.Context, task ci.TaskID, run func(context.Context, context.CancelCauseFunc) error) error {
 	job, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	a.mu.Lock()
@@ -112,22 +142,7 @@ func (a *Agent) Run(ctx context.Context, task ci.TaskID, epoch int64) error {
 		a.cancel = nil
 		a.mu.Unlock()
 	}()
-
-	warmed := a.warm()
-	s, err := a.claim(job, task, epoch)
-	release := <-warmed
-	defer release()
-	if err != nil {
-		return err
-	}
-	log := a.cfg.Log.With("task", task, "lease", epoch)
-	log.Info("task started", "job", s.work.Job.Name, "workflow", s.work.Workflow)
-	report, err := s.run(job, cancel)
-	if err != nil {
-		return fmt.Errorf("run task %s: %w", task, err)
-	}
-	log.Info("task ended", "status", report.Status, "reason", report.Reason)
-	return nil
+	return run(job, cancel)
 }
 
 // Cancel cancels the run in progress with grace, if there is one. The reason

@@ -29,6 +29,7 @@ type session struct {
 	dir    string          // the working directory, as the steps see it
 	tops   map[string]bool // which folders at the root exist here
 
+	began time.Time
 	// What the steps have done so far.
 	verdict    verdict
 	count      int // of steps begun
@@ -46,7 +47,7 @@ type session struct {
 
 // newSession returns the session of claimed work. The lease counts from asked.
 func newSession(a *Agent, w ci.Work, asked time.Duration) *session {
-	s := &session{agent: a, work: w, secrets: secrets(w)}
+	s := &session{agent: a, work: w, secrets: secrets(w), began: time.Now()}
 	s.lease = newKeeper(context.Background(), a.door, w.Lease, asked)
 	return s
 }
@@ -61,6 +62,19 @@ var (
 type errFault struct{ error }
 
 func (e errFault) Unwrap() error { return e.error }
+
+// whole is run, told to the log.
+func (s *session) whole(ctx context.Context, cancel context.CancelCauseFunc) error {
+	task := s.work.Lease.Task
+	log := s.agent.cfg.Log.With("task", task, "lease", s.work.Lease.Epoch)
+	log.Info("task started", "job", s.work.Job.Name, "workflow", s.work.Workflow)
+	report, err := s.run(ctx, cancel)
+	if err != nil {
+		return fmt.Errorf("run task %s: %w", task, err)
+	}
+	log.Info("task ended", "status", report.Status, "reason", report.Reason)
+	return nil
+}
 
 // run runs the steps until the job has ended or ctx does, and reports. An
 // error is the loss of the lease, or a report that was refused.
@@ -81,9 +95,20 @@ func (s *session) run(ctx context.Context, cancel context.CancelCauseFunc) (ci.R
 		cancel(context.Cause(s.lease.ctx))
 	})
 	defer unhook()
+	unfollow := context.AfterFunc(ctx, func() {
+		if cause := context.Cause(ctx); errors.Is(cause, ci.ErrConflict) {
+			s.lease.lose(cause)
+		}
+	})
+	defer unfollow()
 
 	if s.work.Refused != "" {
 		s.verdict = verdict{ci.Unauthorized, s.work.Refused}
+	} else if s.work.Machine != nil && s.agent.cfg.Remote != nil {
+		handed, err := s.away(ctx, func(left time.Duration) { limit.Reset(left); stopRenewing() })
+		if handed || err != nil {
+			return ci.Report{Reason: "on its machine"}, err
+		}
 	} else if p, ok := s.open(ctx); ok {
 		// Removing files may take a while; nobody need wait for that to learn
 		// the outcome.
@@ -133,7 +158,11 @@ func (s *session) inPlace(ctx context.Context, p place.Place) {
 
 // open makes the place and tells about it in the first step.
 func (s *session) open(ctx context.Context) (place.Place, bool) {
-	st := s.beginQuietly(ci.StepEnvironment, "Spin up environment")
+	name := "Spin up environment"
+	if s.count > 0 { // that was done elsewhere
+		name = "Prepare environment"
+	}
+	st := s.beginQuietly(ci.StepEnvironment, name)
 	p, err := s.agent.cfg.Executor.Open(ctx, s.work, st.out)
 	if err == nil {
 		s.place, s.layout = p, p.Layout()

@@ -15,6 +15,7 @@ import (
 	"syscall"
 
 	"github.com/rondo-ci/rondo/ci"
+	"github.com/rondo-ci/rondo/ci/agent/machine"
 	"github.com/rondo-ci/rondo/ci/agent/tool"
 	"github.com/rondo-ci/rondo/ci/api/door"
 	"github.com/rondo-ci/rondo/cmd/internal/worker"
@@ -27,6 +28,9 @@ import (
 var version = "dev"
 
 func main() {
+	if machine.Named(os.Args[0]) { // brought to a job's own machine
+		os.Exit(workshop.Attend(os.Stdin, os.Stdout, os.Stderr))
+	}
 	if tool.Named(os.Args[0]) { // inside a job this executable is linked as circleci
 		os.Exit(tool.Main(os.Args[1:], os.Stdin, os.Stdout, os.Stderr, os.Environ()))
 	}

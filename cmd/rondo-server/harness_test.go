@@ -16,13 +16,15 @@ import (
 	"time"
 
 	"github.com/rondo-ci/rondo/ci"
+	"github.com/rondo-ci/rondo/ci/agent/machine"
+	"github.com/rondo-ci/rondo/ci/agent/tool"
 	"github.com/stretchr/testify/require"
 )
 
 // TestMain makes the test binary the program itself when it is started again,
 // so the tests run real processes and need no build.
 func TestMain(m *testing.M) {
-	if how := os.Getenv("RONDO_TEST_MAIN"); how != "" {
+	if how := os.Getenv("RONDO_TEST_MAIN"); how != "" || machine.Named(os.Args[0]) || tool.Named(os.Args[0]) {
 		detour(how)
 		main()
 		return

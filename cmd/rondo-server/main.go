@@ -12,7 +12,9 @@ import (
 	"os/signal"
 	"syscall"
 
+	"github.com/rondo-ci/rondo/ci/agent/machine"
 	"github.com/rondo-ci/rondo/ci/agent/tool"
+	"github.com/rondo-ci/rondo/cmd/internal/workshop"
 	"github.com/spf13/cobra"
 )
 
@@ -20,6 +22,9 @@ import (
 var version = "dev"
 
 func main() {
+	if machine.Named(os.Args[0]) { // brought to a job's own machine
+		os.Exit(workshop.Attend(os.Stdin, os.Stdout, os.Stderr))
+	}
 	if tool.Named(os.Args[0]) { // inside a job this executable is linked as circleci
 		os.Exit(tool.Main(os.Args[1:], os.Stdin, os.Stdout, os.Stderr, os.Environ()))
 	}

@@ -86,7 +86,9 @@ func (s *Server) PutStep(ctx context.Context, l ci.Lease, step ci.Step) error {
 	defer s.mu.Unlock()
 	old, known := t.steps[step.Index]
 	switch {
-	case step.Index > 0 && !known && step.Status != ci.Running:
+	case step.Kind != ci.StepEnvironment && t.early[step.Index]:
+		s.problem("step %d printed before it began", step.Index)
+	case step.Kind != ci.StepEnvironment && !known && step.Status != ci.Running:
 		s.problem("step %d ended before it began", step.Index)
 	case known && old.Status.Ended() && step.Status == ci.Running:
 		s.problem("step %d began after it ended", step.Index)
@@ -123,8 +125,8 @@ func (s *Server) Append(ctx context.Context, l ci.Lease, step int, offset int64,
 	if len(data) > 1<<20 {
 		s.problem("step %d: %d bytes at once", step, len(data))
 	}
-	if _, known := t.steps[step]; !known && step > 0 {
-		s.problem("step %d printed before it began", step)
+	if _, known := t.steps[step]; !known { // only the agent's own steps may
+		t.early[step] = true
 	}
 	if offset > have {
 		return have, fmt.Errorf("append at %d to %d bytes: %w", offset, have, ci.ErrConflict)

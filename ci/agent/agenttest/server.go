@@ -42,6 +42,7 @@ type task struct {
 	steps    map[int]ci.Step
 	order    []ci.Step
 	logs     map[int]*bytes.Buffer
+	early    map[int]bool // steps that printed before they began
 	tests    []ci.Test
 	report   *ci.Report
 }
@@ -60,7 +61,7 @@ func (s *Server) Add(w ci.Work) {
 	if s.tasks == nil {
 		s.tasks = map[ci.TaskID]*task{}
 	}
-	s.tasks[w.Lease.Task] = &task{work: w, steps: map[int]ci.Step{}, logs: map[int]*bytes.Buffer{}}
+	s.tasks[w.Lease.Task] = &task{work: w, steps: map[int]ci.Step{}, logs: map[int]*bytes.Buffer{}, early: map[int]bool{}}
 	s.change()
 }
 

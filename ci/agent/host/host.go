@@ -56,6 +56,9 @@ type Config struct {
 	// the home directory given; nil puts nothing. It is called before the task
 	// is known.
 	Fill func(scratch, home string) error
+	// Own says that the machine is the job's own and ends with it: steps have
+	// the home of its user.
+	Own bool
 	// Keep uses a scratch folder again for the next task, once it is clean.
 	// Whoever sets it removes Dir in the end.
 	Keep bool
@@ -96,12 +99,19 @@ func (e *Executor) Open(_ context.Context, w ci.Work, _ io.Writer) (place.Place,
 		return nil, fmt.Errorf("scratch folder: %w", err)
 	}
 	home := filepath.Join(scratch, "home")
+	said := notes(x)
+	if e.cfg.Own {
+		if home, err = os.UserHomeDir(); err != nil {
+			return nil, err
+		}
+		said = nil // whoever has made the machine tells of it
+	}
 	marker := Mark(w.Lease.Task, w.Lease.Epoch)
 	h := &host{
 		executor: e, marker: marker, adopt: e.cfg.Adopt,
 		layout: place.Layout{
 			Home: home, Scratch: scratch, Private: scratch, Shell: shell(),
-			Environ: e.environ(home, marker), Notes: notes(x), Borrowed: true,
+			Environ: e.environ(home, marker), Notes: said, Borrowed: !e.cfg.Own,
 		},
 		live: map[*process]bool{},
 	}

@@ -1,6 +1,6 @@
 // Package place says what an agent needs of the place where a job's steps run:
-// processes of this machine, containers, and virtual machines behind the same
-// words later.
+// processes of this machine, or containers. A machine of a job's own is no place:
+// the agent itself goes there, see package machine.
 //
 // An [Executor] opens a [Place] for one task; the agent starts each step there
 // as a [Process] and closes the place when the task has ended. The package has

@@ -79,6 +79,10 @@ func Dial(addr string) (base string, hc *http.Client, err error) {
 	return strings.TrimRight(addr, "/"), &http.Client{Transport: t}, nil
 }
 
+// Token returns what opens the door for the task that was claimed, for an agent
+// on the task's own machine. It is a secret.
+func (c *Client) Token() string { return *c.token.Load() }
+
 // Claim is [Door.Claim]. With a ticket the name in the lease is the worker's
 // with something behind it that tells apart all that have the same name.
 func (c *Client) Claim(ctx context.Context, task ci.TaskID, epoch int64, worker string) (ci.Work, error) {

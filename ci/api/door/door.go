@@ -134,7 +134,7 @@ func (d *Door) Claim(ctx context.Context, task ci.TaskID, epoch int64, worker st
 		}
 		return ci.Work{}, err
 	}
-	work.Lease = l
+	work.Lease, work.Machine = l, d.machineNeed(work.Job)
 	d.scopes.put(l, scopeOf(work))
 	return work, nil
 }

@@ -14,6 +14,8 @@ import (
 
 // Machines gives tasks machines of their own. A pool of them is one.
 type Machines interface {
+	// On reports whether there are to be machines at all, now or later.
+	On() bool
 	// Claim returns the machine of a task, or, not Ready, why it has to wait.
 	// The same task and epoch get the same machine; [ci.ErrConflict] says that
 	// it has ended, or that a newer epoch has one.
@@ -39,6 +41,15 @@ func trustOf(w ci.Work) string {
 		return trustDefault
 	}
 	return trustBranch
+}
+
+// machineNeed returns what a job with the machine executor needs; nil for the
+// others, and where there are no machines: then it runs on that of its agent.
+func (d *Door) machineNeed(j ci.PlannedJob) *ci.MachineNeed {
+	if d.cfg.Machines == nil || !d.cfg.Machines.On() || j.Executor.Kind != ci.ExecutorMachine {
+		return nil
+	}
+	return &ci.MachineNeed{Kind: ci.MachineForJob, Class: j.ResourceClass, Image: j.Executor.Machine, LayerCaching: j.Executor.LayerCaching}
 }
 
 // How long a call of Machine waits for one, and how often it looks.

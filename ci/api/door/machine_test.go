@@ -21,6 +21,8 @@ type garage struct {
 	err      error
 }
 
+func (g *garage) On() bool { return true }
+
 func (g *garage) Claim(_ context.Context, task ci.TaskID, epoch int64, p ci.ProjectID, trust string, need ci.MachineNeed) (ci.Machine, error) {
 	g.asked = append(g.asked, fmt.Sprintf("%s %d %s %s %s", task, epoch, p, trust, need.Kind))
 	if g.err != nil || time.Now().Before(g.ready) {

@@ -13,8 +13,10 @@ import (
 	"github.com/rondo-ci/rondo/ci"
 	"github.com/rondo-ci/rondo/ci/agent"
 	"github.com/rondo-ci/rondo/ci/agent/host"
+	"github.com/rondo-ci/rondo/ci/agent/machine"
 	"github.com/rondo-ci/rondo/ci/api/door"
 	"github.com/rondo-ci/rondo/cmd/internal/worker"
+	"github.com/rondo-ci/rondo/vmservice/guest"
 )
 
 // A Workshop runs one task after the other.
@@ -59,9 +61,19 @@ func (w *Workshop) Ready(ctx context.Context) error { return w.places.Ready(ctx)
 func (w *Workshop) Run(ctx context.Context, base, token string, client *http.Client, task ci.TaskID, epoch int64) error {
 	d := door.NewClient(base, token, client)
 	d.UseBucket(nil, w.log.With("task", task, "lease", epoch))
-	a := agent.New(d, d, agent.Config{Executor: w.places, Tool: w.tool, Log: w.log, Machines: d})
+	remote := machine.New(machine.Config{Login: login, Base: base, HTTP: client, Token: d.Token, Log: w.log})
+	a := agent.New(d, d, agent.Config{Executor: w.places, Tool: w.tool, Log: w.log, Machines: d, Remote: remote})
 	if err := a.Run(ctx, task, epoch); err != nil {
 		return fmt.Errorf("task %s: %w", task, err)
 	}
 	return nil
+}
+
+// login logs in to the machine of a task.
+func login(ctx context.Context, m ci.Machine) (machine.Visit, error) {
+	v, err := guest.Enter(ctx, m)
+	if err != nil {
+		return nil, err // not a nil *guest.Visit
+	}
+	return v, nil
 }
