@@ -120,6 +120,15 @@ func (a *Agent) Run(ctx context.Context, task ci.TaskID, epoch int64) error {
 func (a *Agent) Resume(ctx context.Context, r Rest) error {
 	return a.alone(ctx, r.Work.Lease.Task, func(job context.Context, cancel context.CancelCauseFunc) error {
 		r.Work.Machine = nil // it is this one
+		if r.Bundle != "" {
+			folder, err := unbundle(job, r.Bundle)
+			if err != nil { // a checkout will say that there is none
+				a.cfg.Log.Warn("unbundle the repository", "err", err)
+			} else {
+				r.Work.Project.CloneURL = folder
+				defer os.RemoveAll(folder)
+			}
+		}
 		s := newSession(a, r.Work, bootTime())
 		s.count = r.Steps
 		return s.whole(job, cancel)

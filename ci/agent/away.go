@@ -5,6 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/rondo-ci/rondo/ci"
@@ -41,6 +46,10 @@ type Rest struct {
 	Work    ci.Work       `json:"work"`
 	Steps   int           `json:"steps"`    // that have begun
 	MaxTime time.Duration `json:"max_time"` // how long it may take
+	// Bundle is a file with the repository, as git bundle makes it, when that is
+	// a folder of the machine of the agent that claimed; "" is none. Each side
+	// has a path of its own, and removes its file.
+	Bundle string `json:"-"`
 }
 
 // away hands the task to an agent on the task's machine and waits for its end.
@@ -62,8 +71,15 @@ func (s *session) away(ctx context.Context, handed func(left time.Duration)) (bo
 	if ctx.Err() != nil {
 		return false, nil
 	}
-	_ = s.lease.renew(ctx) // the other one counts from when it begins
 	rest := Rest{Work: s.work, Steps: s.count, MaxTime: s.agent.cfg.MaxTime - time.Since(s.began)}
+	if isHere(s.work.Project.CloneURL) {
+		var err error
+		if rest.Bundle, err = s.bundle(ctx); err != nil { // a checkout will say that there is none
+			s.agent.cfg.Log.Warn("bundle the repository", "task", s.work.Lease.Task, "err", err)
+		}
+		defer os.Remove(rest.Bundle)
+	}
+	_ = s.lease.renew(ctx) // the other one counts from when it begins
 	handed(rest.MaxTime + 2*s.agent.cfg.Grace + time.Minute)
 	err := there.Run(ctx, rest)
 	switch {
@@ -75,6 +91,47 @@ func (s *session) away(ctx context.Context, handed func(left time.Duration)) (bo
 	}
 	s.verdict.add(result{status: ci.InfraFailed, reason: "lost the agent on its machine: " + err.Error()})
 	return false, nil
+}
+
+// bundle writes the repository, which is a folder of this machine, into a file.
+func (s *session) bundle(ctx context.Context) (string, error) {
+	f, err := os.CreateTemp(s.agent.cfg.Dir, "repository-")
+	if err != nil {
+		return "", err
+	}
+	_ = f.Close()
+	folder := s.work.Project.CloneURL
+	if u, err := url.Parse(folder); err == nil && u.Scheme == "file" {
+		folder = u.Path
+	}
+	args := []string{"bundle", "create", "-q", f.Name(), "--all"}
+	if revision := strings.ToLower(s.work.Pipeline.Trigger.Revision); hash.MatchString(revision) {
+		args = append(args, revision) // no branch may have it any more
+	}
+	if err := git(ctx, filepath.Clean(folder), args...); err != nil {
+		return "", errors.Join(err, os.Remove(f.Name()))
+	}
+	return f.Name(), nil
+}
+
+// unbundle makes a repository of the file on the task's machine, and returns its
+// folder.
+func unbundle(ctx context.Context, bundle string) (string, error) {
+	folder := bundle + "-mirror" // with .git git would take it for the source
+	if err := git(ctx, filepath.Dir(bundle), "clone", "-q", "--mirror", bundle, folder); err != nil {
+		return "", err
+	}
+	return folder, os.Remove(bundle)
+}
+
+// git runs a command of git that no setting of the job reaches.
+func git(ctx context.Context, dir string, args ...string) error {
+	cmd := exec.CommandContext(ctx, "git", args...)
+	cmd.Dir, cmd.Env = dir, append(os.Environ(), "GIT_TERMINAL_PROMPT=0", "GIT_CONFIG_COUNT=1", "GIT_CONFIG_KEY_0=safe.directory", "GIT_CONFIG_VALUE_0=*")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("git %s in %s: %w: %.300s", args[0], dir, err, out)
+	}
+	return nil
 }
 
 // enter gets the machine of the task and enters it.

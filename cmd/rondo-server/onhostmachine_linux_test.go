@@ -19,6 +19,8 @@ jobs:
     resource_class: medium
     environment: {GREETING: hello}
     steps:
+      - checkout
+      - run: 'git log --format=%s; ls -a; cat .circleci/config.yml | head -3'
       - run: 'echo "$GREETING from $(whoami) at $(hostname) in $PWD of $HOME, $CIRCLE_JOB"; docker version --format "engine {{.Server.Version}}"'
       - run: docker run --rm -v /:/host nothing 2>&1 | tail -1 || true
       - run: head -c 20000000 /dev/urandom > big; sha256sum big; sha256sum big > sum; mkdir -p out; cp sum out
@@ -45,11 +47,13 @@ func TestVMS06_VMS10_OnHostMachineJob(t *testing.T) {
 	h.start()
 	id := h.first()
 	own, ownJob := h.said(id, "own")
+	require.Contains(t, own, "Checked out revision ", h.s.errors())
 	after, afterJob := h.said(id, "after")
 	all := own + "\n" + after + "\n" + h.s.errors()
 	require.Equal(t, []ci.Status{ci.Failed}, h.s.workflowStatuses(id), all)
 	require.Regexp(t, `hello from circleci at \S+ in /home/circleci/project of /home/circleci, own\n`, own, all)
 	require.Contains(t, own, "engine ", all)
+	require.Contains(t, own, "version: 2.1\n", all)
 	require.Contains(t, own, "Steps run on machine ", all)
 	require.Contains(t, own, "Docker layer cache: fresh", all)
 	host, err := os.Hostname()

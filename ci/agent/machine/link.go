@@ -8,6 +8,8 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"os"
+	"path/filepath"
 	"sync"
 
 	"github.com/rondo-ci/rondo/ci"
@@ -84,7 +86,34 @@ func receive(ctx context.Context, client *http.Client) (Link, error) {
 	if err := json.NewDecoder(body).Decode(&h); err != nil {
 		return Link{}, err
 	}
-	return Link{Rest: h.Rest, Base: "http://machine", HTTP: client, Token: h.Token}, nil
+	link := Link{Rest: h.Rest, Base: "http://machine", HTTP: client, Token: h.Token}
+	if h.Bundle {
+		link.Rest.Bundle, err = fetch(ctx, client)
+	}
+	return link, err
+}
+
+// fetch writes the repository into a file beside the program.
+func fetch(ctx context.Context, client *http.Client) (string, error) {
+	body, err := get(ctx, client, bundlePath)
+	if err != nil {
+		return "", err
+	}
+	defer body.Close()
+	cache, err := os.UserCacheDir()
+	if err != nil {
+		return "", err
+	}
+	dir := filepath.Join(cache, "rondo")
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return "", err
+	}
+	f, err := os.CreateTemp(dir, "repository-")
+	if err != nil {
+		return "", err
+	}
+	_, err = io.Copy(f, body)
+	return f.Name(), errors.Join(err, f.Close())
 }
 
 func get(ctx context.Context, client *http.Client, path string) (io.ReadCloser, error) {

@@ -20,15 +20,17 @@ import (
 
 // What the agent on a machine asks for, besides the door.
 const (
-	restPath = "/rondo/machine/v1/rest" // GET: a handOver
-	stopPath = "/rondo/machine/v1/stop" // GET: answers when the task is to stop, with the reason
-	doorPath = "/door/v1/tasks/"        // as the server has it
+	restPath   = "/rondo/machine/v1/rest"   // GET: a handOver
+	bundlePath = "/rondo/machine/v1/bundle" // GET: that of the rest
+	stopPath   = "/rondo/machine/v1/stop"   // GET: answers when the task is to stop, with the reason
+	doorPath   = "/door/v1/tasks/"          // as the server has it
 )
 
 // A handOver is all that the agent on a machine is given.
 type handOver struct {
 	agent.Rest
-	Token string `json:"token"`
+	Token  string `json:"token"`
+	Bundle bool   `json:"bundle"` // there is one at bundlePath
 }
 
 // A pipe is a connection made of two one-way ones. It has no deadlines: whoever
@@ -124,8 +126,11 @@ func (l *single) Addr() net.Addr { return pipeAddr{} }
 func (t *there) handler(ctx context.Context, r agent.Rest, ended chan struct{}) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET "+restPath, func(w http.ResponseWriter, _ *http.Request) {
-		_ = json.NewEncoder(w).Encode(handOver{r, t.cfg.Token()})
+		_ = json.NewEncoder(w).Encode(handOver{r, t.cfg.Token(), r.Bundle != ""})
 	})
+	if r.Bundle != "" {
+		mux.HandleFunc("GET "+bundlePath, func(w http.ResponseWriter, q *http.Request) { http.ServeFile(w, q, r.Bundle) })
+	}
 	mux.HandleFunc("GET "+stopPath, func(w http.ResponseWriter, q *http.Request) {
 		select {
 		case <-ctx.Done():
