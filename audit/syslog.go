@@ -3,6 +3,7 @@ package audit
 import (
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"net"
@@ -20,6 +21,9 @@ type SyslogConfig struct {
 	// TLS is how the server is checked, and the client's certificate; nil is
 	// the roots of the system.
 	TLS *tls.Config
+	// Roots are asked for at each connection, where TLS names no authorities;
+	// nil are those of the system.
+	Roots func() *x509.CertPool
 	// Host is the HOSTNAME of messages; "" is that of this machine.
 	Host string
 	// Timeout is how long a connection or a batch may take; 0 is 15 s.
@@ -83,6 +87,13 @@ func (s *Syslog) send(ctx context.Context, lines []Line) error {
 	}
 	if s.conn == nil {
 		d := tls.Dialer{NetDialer: &net.Dialer{Timeout: s.cfg.Timeout}, Config: s.cfg.TLS}
+		if s.cfg.Roots != nil && (d.Config == nil || d.Config.RootCAs == nil) {
+			d.Config = d.Config.Clone() // of nil it is nil
+			if d.Config == nil {
+				d.Config = &tls.Config{MinVersion: tls.VersionTLS12}
+			}
+			d.Config.RootCAs = s.cfg.Roots()
+		}
 		c, err := d.DialContext(ctx, "tcp", s.address)
 		if err != nil {
 			return err

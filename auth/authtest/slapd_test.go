@@ -1,6 +1,7 @@
 package authtest_test
 
 import (
+	"crypto/x509"
 	"fmt"
 	"net"
 	"os"
@@ -225,5 +226,34 @@ func BenchmarkSlapd_Groups(b *testing.B) {
 		id, err := d.Login(b.Context(), "many", "p")
 		require.NoError(b, err)
 		require.Len(b, id.Groups, 5000)
+	}
+}
+
+// An authority that is trusted later is enough, over both encryptions, with the
+// same directory.
+func TestCRT01_SlapdOfAPrivateAuthority(t *testing.T) {
+	a := startSlapd(t)
+	require.NoError(t, a.AddPerson(authtest.Person{Login: "ada", Password: "ada-pw", Name: "Ada"}))
+	_, port, err := net.SplitHostPort(a.secure)
+	require.NoError(t, err)
+	for _, e := range []ldap.Encryption{ldap.StartTLS, ldap.LDAPS} {
+		s := a.settings
+		s.Encryption = e
+		if e == ldap.LDAPS {
+			_, err = fmt.Sscan(port, &s.Port)
+			require.NoError(t, err)
+		}
+		ours := x509.NewCertPool()
+		require.True(t, ours.AppendCertsFromPEM(s.Network.CA))
+		s.Network.CA = nil
+		trusted := x509.NewCertPool()
+		d, err := ldap.New(s, ldap.Config{Roots: func() *x509.CertPool { return trusted }})
+		require.NoError(t, err)
+		_, err = d.Login(t.Context(), "ada", "ada-pw")
+		require.ErrorContains(t, err, "certificate signed by unknown authority", e)
+		trusted = ours
+		_, err = d.Login(t.Context(), "ada", "ada-pw")
+		require.NoError(t, err, e)
+		d.Close()
 	}
 }

@@ -180,7 +180,7 @@ func explainTLS(err error, server string) error {
 	hint := ""
 	switch {
 	case errors.As(err, &unknown):
-		hint = "its certificate is signed by an authority that this machine does not know; put that one's certificate into ca, and have the server send intermediate ones"
+		hint = "its certificate is signed by an authority that this machine does not know; put that one's certificate into ca, or into a folder of trust, and have the server send intermediate ones"
 	case errors.As(err, &name):
 		hint = "its certificate is for another name; set hostname, or server_name, to one in it"
 	case errors.As(err, &invalid) && invalid.Reason == x509.Expired:

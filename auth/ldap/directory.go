@@ -20,6 +20,10 @@ const ProviderName = "ldap"
 // A Config is what [New] takes besides the settings; its zero is silent.
 type Config struct {
 	Log *slog.Logger
+	// Roots are the authorities that may sign the servers' certificates, asked
+	// for at each connection, unless the settings name some. nil are those of
+	// the system.
+	Roots func() *x509.CertPool
 	// Observe is called after each login and lookup, for metrics: operation is
 	// login or lookup; outcome is ok, the Reason of a [Refusal], or error.
 	Observe func(operation, outcome string, took time.Duration)
@@ -32,7 +36,7 @@ type Directory struct {
 	log     *slog.Logger
 	observe func(operation, outcome string, took time.Duration)
 	servers []server
-	roots   *x509.CertPool
+	roots   func() *x509.CertPool
 
 	searchers *keep // bound as the search user
 	provers   *keep // bound as whoever came last, or as nobody
@@ -52,7 +56,7 @@ func New(s Settings, cfg Config) (*Directory, error) {
 		return nil, fmt.Errorf("ldap settings: %w", err)
 	}
 	d := &Directory{
-		s: s, log: cfg.Log, observe: cfg.Observe, servers: s.servers(), roots: pool(s.Network.CA),
+		s: s, log: cfg.Log, observe: cfg.Observe, servers: s.servers(), roots: cfg.Roots,
 		searchers: newKeep(s.Network.Connections), provers: newKeep(s.Network.Connections), graph: newGraph(), down: map[server]time.Time{},
 	}
 	if d.log == nil {
@@ -60,6 +64,9 @@ func New(s Settings, cfg Config) (*Directory, error) {
 	}
 	if s.Encryption == Plain && !s.local() {
 		d.log.Warn("passwords go to the directory unencrypted; set encryption to starttls or ldaps", "server", s.Hostname)
+	}
+	if own := pool(s.Network.CA); own != nil || d.roots == nil {
+		d.roots = func() *x509.CertPool { return own }
 	}
 	if d.observe == nil {
 		d.observe = func(string, string, time.Duration) {}

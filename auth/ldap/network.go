@@ -139,7 +139,7 @@ func (d *Directory) dial(ctx context.Context, tr *tracer, e server) (*link, erro
 
 // encrypt returns the connection inside TLS, or closes it.
 func (d *Directory) encrypt(ctx context.Context, tr *tracer, conn net.Conn, e server) (net.Conn, error) {
-	config := &tls.Config{MinVersion: tls.VersionTLS12, ServerName: cmp.Or(d.s.Network.ServerName, e.host), RootCAs: d.roots}
+	config := &tls.Config{MinVersion: tls.VersionTLS12, ServerName: cmp.Or(d.s.Network.ServerName, e.host), RootCAs: d.roots()}
 	command := fmt.Sprintf("openssl s_client -connect %s -servername %s", quote(e.String()), quote(config.ServerName))
 	if d.s.Encryption == StartTLS {
 		command += " -starttls ldap"

@@ -47,6 +47,11 @@ type Config struct {
 	// Proxy returns the proxy for a request, as http.Transport has it; nil or
 	// a nil address goes directly. The proxy itself may be anywhere.
 	Proxy func(*http.Request) (*url.URL, error)
+	// Wrap is given each transport that would make requests and returns what
+	// does; nil is that transport. So trust can be that of the program, and
+	// change while it runs. Its proxy and its dialer are to stay: they are the
+	// guard.
+	Wrap func(*http.Transport) http.RoundTripper
 	// Transport makes the requests instead of all this; Allow and Proxy, and a
 	// webhook's wish not to have certificates checked, are then its own
 	// business. nil is the one described.

@@ -78,7 +78,7 @@ type road struct {
 	allow []netip.Prefix
 	// direct and proxied have two each: for webhooks that want certificates
 	// checked, and for those that do not.
-	direct, proxied [2]*http.Transport
+	direct, proxied [2]http.RoundTripper
 }
 
 func newRoad(cfg Config) road {
@@ -86,10 +86,18 @@ func newRoad(cfg Config) road {
 	guarded := &net.Dialer{Timeout: timeout, Control: func(_, address string, _ syscall.RawConn) error { return r.control(address) }}
 	plain := &net.Dialer{Timeout: timeout}
 	for i := range 2 {
-		r.direct[i] = transport(guarded, nil, i == 1)
-		r.proxied[i] = transport(plain, always(cfg.Proxy), i == 1)
+		r.direct[i] = cfg.wrap(transport(guarded, nil, i == 1))
+		r.proxied[i] = cfg.wrap(transport(plain, always(cfg.Proxy), i == 1))
 	}
 	return r
+}
+
+// wrap returns what carries requests.
+func (c Config) wrap(t *http.Transport) http.RoundTripper {
+	if c.Wrap != nil {
+		return c.Wrap(t)
+	}
+	return t
 }
 
 // always refuses where the proxy function, asked once more, wants to go
@@ -175,8 +183,10 @@ func (r road) ask(ctx context.Context, u *url.URL) error {
 
 // close drops idle connections.
 func (r road) close() {
-	for i := range 2 {
-		r.direct[i].CloseIdleConnections()
-		r.proxied[i].CloseIdleConnections()
+	for _, all := range [][2]http.RoundTripper{r.direct, r.proxied} {
+		for _, t := range all {
+			client := http.Client{Transport: t}
+			client.CloseIdleConnections()
+		}
 	}
 }

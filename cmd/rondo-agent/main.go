@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/http"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -20,6 +21,7 @@ import (
 	"github.com/rondo-ci/rondo/ci/api/door"
 	"github.com/rondo-ci/rondo/cmd/internal/worker"
 	"github.com/rondo-ci/rondo/cmd/internal/workshop"
+	"github.com/rondo-ci/rondo/proxy/trust"
 	"github.com/rondo-ci/rondo/scheduler/nomad/pointer"
 	"github.com/spf13/cobra"
 )
@@ -60,7 +62,10 @@ func run(args []string) int {
 		Short: "Run one task of a Rondo server",
 		Long: `Rondo-agent runs one task and ends. It is started by Nomad, for a server that has
 nomad in its settings; see rondo-server serve --help. The variable ` + pointer.Env + `,
-or the file that ` + pointer.EnvFile + ` names, says which task and where.`,
+or the file that ` + pointer.EnvFile + ` names, says which task and where.
+
+The server is reached without a proxy. When its door speaks TLS, the agent trusts
+the authorities of the system and those in ` + trust.Folder + `.`,
 		Args: cobra.NoArgs, Version: version, SilenceUsage: true, SilenceErrors: true,
 		RunE: func(cmd *cobra.Command, _ []string) error { return work(cmd.Context(), dir, jobs) },
 	}
@@ -85,6 +90,16 @@ func work(ctx context.Context, dir string, jobs worker.Docker) error {
 	if err != nil {
 		return err
 	}
+	roots, err := trust.Open(trust.Config{Log: log})
+	if err != nil {
+		return err
+	}
+	if t, ok := client.Transport.(*http.Transport); ok {
+		client.Transport = trust.Over(roots, t)
+	}
+	following, stop := context.WithCancel(ctx)
+	defer stop()
+	go func() { _ = roots.Run(following) }() // it returns nil
 	if dir == "" {
 		dir = os.TempDir()
 		if own := os.Getenv("NOMAD_TASK_DIR"); own != "" {

@@ -118,7 +118,11 @@ func (f *auditFlags) openBucket(ctx context.Context) (*blob.Bucket, error) {
 		}
 		f.data = s.Data
 		if s.Storage.S3 != nil {
-			store, err := s.Storage.S3.open(ctx)
+			r, err := s.reach(nil)
+			if err != nil {
+				return nil, err
+			}
+			store, err := s.Storage.S3.open(ctx, r)
 			if err != nil {
 				return nil, err
 			}

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"net/http"
@@ -91,7 +90,7 @@ func (in *installation) startAudit() error {
 	})
 	for _, s := range in.auditing.Sinks {
 		if s.Folder != "" || s.S3 != nil {
-			b, err := s.openBucket(context.Background())
+			b, err := s.openBucket(context.Background(), in.reach)
 			if err != nil {
 				return fmt.Errorf("audit.sinks: %s: %w", s.Name, err)
 			}
@@ -111,11 +110,11 @@ func (in *installation) startAudit() error {
 }
 
 // openBucket opens the bucket that gets a copy of each file.
-func (s sinkSettings) openBucket(ctx context.Context) (*blob.Bucket, error) {
+func (s sinkSettings) openBucket(ctx context.Context, r *reach) (*blob.Bucket, error) {
 	if s.S3 == nil {
 		return storage.OpenDir(s.Folder)
 	}
-	store, err := s.S3.open(ctx)
+	store, err := s.S3.open(ctx, r)
 	if err != nil {
 		return nil, err
 	}
@@ -127,14 +126,11 @@ func (s sinkSettings) open(r *reach) (audit.Sink, error) {
 		secret, err := s.Secret.read()
 		return audit.NewWebhook(s.Webhook, []byte(secret), r.client(30*time.Second)), err
 	}
-	cfg := &tls.Config{RootCAs: r.pool()}
-	if s.CA != "" {
-		cfg.RootCAs = x509.NewCertPool()
-		if err := addCertificates(cfg.RootCAs, s.CA); err != nil {
-			return nil, err
-		}
+	only, err := poolOf(s.CA)
+	if err != nil {
+		return nil, err
 	}
-	return audit.NewSyslog(s.Syslog, audit.SyslogConfig{TLS: cfg}), nil
+	return audit.NewSyslog(s.Syslog, audit.SyslogConfig{TLS: &tls.Config{RootCAs: only}, Roots: r.roots.Pool}), nil
 }
 
 // known names each request for the events that it causes.

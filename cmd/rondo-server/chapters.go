@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"slices"
@@ -64,7 +65,7 @@ func (in *installation) openChapters(ctx context.Context) error {
 	in.tokens = auth.NewTokens(in.book.Docs(in.db))
 	var providers []auth.Provider
 	if in.ldap != nil {
-		directory, err := in.ldap.directory(ldap.Config{Log: in.log})
+		directory, err := in.ldap.directory(ldap.Config{Log: in.log, Roots: in.reach.roots.Pool})
 		if err != nil {
 			return err
 		}
@@ -84,7 +85,7 @@ func (in *installation) startChapters() {
 		Log: in.log, Follow: in.engine.Server.Follow, Admits: config.Admits, May: in.may,
 	})
 	in.courier = webhook.New(in.book.Docs(in.db), in.db, webhook.Config{
-		Log: in.log, Follow: in.engine.Server.Follow, Keeper: in.keeper, Allow: in.webhookNets, Proxy: in.reach.through(),
+		Log: in.log, Follow: in.engine.Server.Follow, Keeper: in.keeper, Allow: in.webhookNets, Proxy: in.reach.proxies.Func(), Wrap: in.reach.trusting,
 		WorkflowURL: func(id ci.WorkflowID) string { return in.url + web.WorkflowPath(id) },
 	})
 	in.memory = insights.New(in.db, in.db, insights.Config{Log: in.log})
@@ -131,9 +132,7 @@ func (in *installation) openKeeper(ctx context.Context) (*secrets.Keeper, error)
 	var primary secrets.Backend
 	var others []secrets.Backend
 	if v := in.sealing.Vault; v != nil {
-		transit, err := vault.New(v.key(), vault.Config{
-			Address: v.Address, CACert: v.CA, Mount: v.Mount, Token: v.Token.read, Log: in.log,
-		})
+		transit, err := v.open(in.reach, in.log)
 		if err != nil {
 			return nil, fmt.Errorf("secrets.vault: %w", err)
 		}
@@ -163,6 +162,13 @@ func (in *installation) openKeeper(ctx context.Context) (*secrets.Keeper, error)
 		}
 	}
 	return secrets.New(id, primary, secrets.Config{Kinds: kinds(), Others: others, Log: in.log})
+}
+
+// open returns the backend of the settings. It connects to nothing.
+func (v *vaultSettings) open(r *reach, log *slog.Logger) (*vault.Transit, error) {
+	return vault.New(v.key(), vault.Config{
+		Address: v.Address, CACert: v.CA, Mount: v.Mount, Token: v.Token.read, Log: log, Wrap: r.wrap,
+	})
 }
 
 // openKeyset opens the local keyset, making it if need be and nothing was

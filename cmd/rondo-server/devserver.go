@@ -50,6 +50,10 @@ func dev(ctx context.Context, f devFlags) error {
 	s.orbs, s.jobs = f.orbs, f.jobs
 	s.log = slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
 	defer s.close()
+	if s.reach, err = openReach(nil, nil, s.log); err != nil {
+		return err
+	}
+	s.parts = append(s.parts, s.reach.roots.Run)
 	if err := s.open(ctx, f); err != nil {
 		return err
 	}

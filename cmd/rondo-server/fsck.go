@@ -71,7 +71,10 @@ func fsckFolder(cmd *cobra.Command, set settings, quick, asJSON bool) error {
 		dsn = folder.Join(databaseFile)
 	}
 	in := &installation{folder: folder}
-	if in.db, err = sqldb.Open(ctx, dsn, sqldb.Config{}); err != nil {
+	if in.reach, err = set.reach(nil); err != nil {
+		return err
+	}
+	if in.db, err = sqldb.Open(ctx, dsn, sqldb.Config{Roots: in.reach.roots.Pool}); err != nil {
 		return err
 	}
 	defer in.db.Close()

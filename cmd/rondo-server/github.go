@@ -2,11 +2,7 @@ package main
 
 import (
 	"context"
-	"crypto/tls"
-	"crypto/x509"
 	"fmt"
-	"net/http"
-	"os"
 	"regexp"
 	"strings"
 
@@ -121,31 +117,4 @@ func (in *installation) eventURL(p ci.Project, e ci.Event) string {
 		return in.url + web.WorkflowPath(e.Workflow)
 	}
 	return in.url + web.PipelinePath(e.Pipeline)
-}
-
-// transportTrusting returns a transport that trusts the system's authorities
-// and those in the file; nil without a file.
-func transportTrusting(file string) (http.RoundTripper, error) {
-	if file == "" {
-		return nil, nil
-	}
-	roots, err := x509.SystemCertPool()
-	if err != nil {
-		roots = x509.NewCertPool()
-	}
-	if err := addCertificates(roots, file); err != nil {
-		return nil, err
-	}
-	t := http.DefaultTransport.(*http.Transport).Clone()
-	t.TLSClientConfig = &tls.Config{RootCAs: roots}
-	return t, nil
-}
-
-// addCertificates adds what is in a file in PEM form.
-func addCertificates(to *x509.CertPool, file string) error {
-	text, err := os.ReadFile(file)
-	if err == nil && !to.AppendCertsFromPEM(text) {
-		err = fmt.Errorf("%s holds no certificate in PEM form", file)
-	}
-	return err
 }

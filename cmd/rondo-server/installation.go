@@ -74,7 +74,7 @@ type installation struct {
 	auditing    auditSettings    // where the book of who did what goes
 	metering    *metricsSettings // where figures go; nil counts nothing
 	figures     *figures
-	reach       *reach              // how clients reach the world; nil is Go\'s own way
+	reach       *reach              // how clients reach the world
 	shown       *certificate.Keeper // the certificate of the server; nil for none
 	tls         *tlsSettings
 	strict      bool              // browsers are to come by TLS only
@@ -202,7 +202,7 @@ func (in *installation) openLocal(ctx context.Context) error {
 		return nil
 	}
 	var err error
-	in.db, err = sqldb.Open(ctx, cmp.Or(in.database, in.folder.Join(databaseFile)), sqldb.Config{Log: in.log})
+	in.db, err = sqldb.Open(ctx, cmp.Or(in.database, in.folder.Join(databaseFile)), sqldb.Config{Log: in.log, Roots: in.reach.roots.Pool})
 	if err == nil && in.database != "" && !in.several {
 		err = in.alone(ctx)
 	}

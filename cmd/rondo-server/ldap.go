@@ -138,7 +138,7 @@ settings say where it is:
 All of the following may be left out:
 
     servers: [ldap2.example.org:389] # of the same content, tried in turn
-    ca: /etc/rondo/ldap-ca.pem       # who signs the server's certificate
+    ca: /etc/rondo/ldap-ca.pem       # who alone may sign the server's certificate; default as all trust
     server_name: ldap.example.org    # the name in it
     timeout: 5s
     connections: 8
@@ -185,7 +185,11 @@ step that needs it is left out.`,
 			if err != nil {
 				return err
 			}
-			d, err := s.LDAP.directory(ldap.Config{})
+			r, err := s.reach(nil)
+			if err != nil {
+				return err
+			}
+			d, err := s.LDAP.directory(ldap.Config{Roots: r.roots.Pool})
 			if err != nil {
 				return usageError{err}
 			}

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strings"
 	"text/tabwriter"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -81,7 +82,11 @@ All of the following may be left out:
 			if text, err := os.ReadFile(filepath.Join(s.Data, "installation")); err == nil && len(bytes.TrimSpace(text)) > 0 {
 				install = string(bytes.TrimSpace(text))
 			}
-			d, err := s.Machines.driver(install, "", nil)
+			r, err := s.reach(nil)
+			if err != nil {
+				return err
+			}
+			d, err := s.Machines.driver(install, "", r.client(time.Minute))
 			if err != nil {
 				return usageError{err}
 			}

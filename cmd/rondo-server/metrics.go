@@ -10,11 +10,9 @@ import (
 	"net/netip"
 	"net/url"
 	"os"
-	"os/signal"
 	"strconv"
 	"strings"
 	"sync"
-	"syscall"
 	"time"
 
 	"github.com/rondo-ci/rondo/metrics"
@@ -290,24 +288,14 @@ func (d *datadogSettings) open(client *http.Client) (metrics.Sink, error) {
 	return datadog.New(datadog.Config{Key: key, Site: d.Site, URL: d.URL, Host: host, HTTP: client})
 }
 
-// reload reads the settings again at each SIGHUP, until ctx ends. What is wrong
-// with them is said, and changes nothing. Inputs keep their sockets.
-func (f *figures) reload(ctx context.Context, load func() (metricsSettings, error), say func(error)) error {
-	again := make(chan os.Signal, 1)
-	signal.Notify(again, syscall.SIGHUP)
-	defer signal.Stop(again)
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-again:
-		}
-		set, err := load()
-		if err == nil {
-			err = f.use(ctx, set)
-		}
-		say(err)
+// reload reads the settings again. Wrong ones change nothing. Inputs keep their
+// sockets.
+func (f *figures) reload(ctx context.Context, load func() (metricsSettings, error)) error {
+	set, err := load()
+	if err != nil {
+		return err
 	}
+	return f.use(ctx, set)
 }
 
 // reread reads the part about figures from the file again.

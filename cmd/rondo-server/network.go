@@ -6,6 +6,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/url"
@@ -24,12 +25,13 @@ import (
 
 // networkHelp is what the help of serve says of proxySettings, tlsSettings and
 // trusted folders.
-const networkHelp = `  proxy:                             # leave out to follow HTTP_PROXY and its like
+const networkHelp = `  proxy:                             # for all clients; leave out to follow HTTP_PROXY and its like
     http: http://10.0.0.33:3128      # https is the same, unless it is said
     login: file:/etc/rondo/proxy-login # user:password
     direct: [10.0.1.0/24, ghe.example.com, s3.amazonaws.com]
     jobs: true                       # steps get it in their environment
-  trust: [/usr/local/share/ca-certificates] # authorities trusted by server and jobs (the default)
+  trust: [/usr/local/share/ca-certificates] # authorities that all clients and jobs trust besides
+                                     # the system's (the default); read each minute and at SIGHUP
   tls:                               # without, put a proxy with TLS before it
     cert: /etc/rondo/tls.crt         # read again when it changes
     key: /etc/rondo/tls.key
@@ -154,76 +156,102 @@ func (a *acmeSettings) config() acme.Config {
 	return acme.Config{Hosts: a.Hosts, Email: a.Email, Directory: a.Directory, DNS: a.DNS, Program: a.Program}
 }
 
-// reach is how the server reaches the world: proxies and trust. A nil one is
-// Go's own way.
+// reach is how a server, and commands with its settings, reach the world:
+// through which proxies, and whom they trust. All clients are made with it.
 type reach struct {
 	proxies proxy.Settings
 	roots   *trust.Roots
 	jobs    bool
 }
 
-// openReach reads what the settings say of the way out.
-func (s *teamServer) openReach(set settings) error {
-	proxies, err := set.Proxy.settings(true)
+// openReach reads what the settings say of the way out; nil of both is what the
+// environment and the usual folder say.
+func openReach(p *proxySettings, folders []string, log *slog.Logger) (*reach, error) {
+	proxies, err := p.settings(true)
 	if err != nil {
-		return fmt.Errorf("proxy: %w", err)
+		return nil, fmt.Errorf("proxy: %w", err)
 	}
-	roots, err := trust.Open(trust.Config{Folders: set.Trust, Log: s.log})
+	roots, err := trust.Open(trust.Config{Folders: folders, Log: log})
 	if err != nil {
-		return err
+		return nil, fmt.Errorf("trust: %w", err)
 	}
-	s.reach = &reach{proxies: proxies, roots: roots, jobs: set.Proxy != nil && set.Proxy.Jobs}
-	s.parts = append(s.parts, roots.Run)
-	return nil
+	return &reach{proxies: proxies, roots: roots, jobs: p != nil && p.Jobs}, nil
+}
+
+// reach is how a server or a command with the settings reaches the world. What
+// belongs to the installation is reached without a proxy.
+func (s *settings) reach(log *slog.Logger) (*reach, error) {
+	r, err := openReach(s.Proxy, s.Trust, log)
+	if err != nil {
+		return nil, err
+	}
+	own := []string{s.URL}
+	if n := s.Nomad; n != nil {
+		own = append(own, n.Address, n.Door)
+	}
+	if s.Cluster != nil {
+		own = append(own, s.Cluster.Advertise)
+	}
+	for _, address := range own {
+		if rule, err := proxy.ParseRules(hostName(address)); err == nil { // what is no rule, no proxy knows either
+			r.proxies = r.proxies.Add(rule...)
+		}
+	}
+	return r, nil
 }
 
 // way returns a transport for a client, which trusts also what is in a file.
 func (r *reach) way(file string) (http.RoundTripper, error) {
-	var more []byte
-	if file != "" {
-		pool := x509.NewCertPool()
-		if err := addCertificates(pool, file); err != nil {
-			return nil, err
-		}
-		var err error
-		if more, err = os.ReadFile(file); err != nil {
-			return nil, err
-		}
+	if file == "" {
+		return trust.NewWay(r.roots, r.proxies, nil), nil
 	}
-	if r == nil {
-		return transportTrusting(file)
-	}
-	return trust.NewWay(r.roots, r.proxies, more), nil
+	more, err := certificatesIn(file)
+	return trust.NewWay(r.roots, r.proxies, more), err
 }
 
-// client returns a client that gives up after a while; nil is Go's own way.
+// client returns a client that gives up after a while; 0 is never.
 func (r *reach) client(limit time.Duration) *http.Client {
-	if r == nil {
-		return nil
-	}
 	return &http.Client{Timeout: limit, Transport: trust.NewWay(r.roots, r.proxies, nil)}
 }
 
-// pool returns who is trusted; nil are those of the system.
-func (r *reach) pool() *x509.CertPool {
-	if r == nil {
-		return nil
-	}
-	return r.roots.Pool()
+// wrap is for clients with transports of their own kind: they go through the
+// proxies too, and trust whom all do.
+func (r *reach) wrap(t *http.Transport) http.RoundTripper {
+	t.Proxy = r.proxies.Func()
+	return trust.Over(r.roots, t)
 }
 
-// through asks for the proxy of a request.
-func (r *reach) through() func(*http.Request) (*url.URL, error) {
-	if r == nil {
-		return http.ProxyFromEnvironment
+// trusting is wrap for clients that know their proxy.
+func (r *reach) trusting(t *http.Transport) http.RoundTripper { return trust.Over(r.roots, t) }
+
+// certificatesIn returns what is in a file in PEM form.
+func certificatesIn(file string) ([]byte, error) {
+	text, err := os.ReadFile(file)
+	if err == nil && !x509.NewCertPool().AppendCertsFromPEM(text) {
+		err = fmt.Errorf("%s holds no certificate in PEM form", file)
 	}
-	return r.proxies.Func()
+	return text, err
+}
+
+// poolOf returns those of a file as the only ones that a part trusts; nil
+// without a file.
+func poolOf(file string) (*x509.CertPool, error) {
+	if file == "" {
+		return nil, nil
+	}
+	text, err := certificatesIn(file)
+	if err != nil {
+		return nil, err
+	}
+	pool := x509.NewCertPool()
+	pool.AppendCertsFromPEM(text)
+	return pool, nil
 }
 
 // forJobs adds what jobs have to know of the way out to what else they may
 // know, as the weakest: the proxy, if the settings say so.
 func (r *reach) forJobs(next func(context.Context, ci.Need) ([]ci.Var, []ci.SSHKey, error)) func(context.Context, ci.Need) ([]ci.Var, []ci.SSHKey, error) {
-	if r == nil || !r.jobs {
+	if !r.jobs {
 		return next
 	}
 	env, _ := r.proxies.Environ() // what it cannot say, rondo proxy check tells
@@ -242,12 +270,7 @@ func (r *reach) forJobs(next func(context.Context, ci.Need) ([]ci.Var, []ci.SSHK
 }
 
 // trusted is what jobs trust besides their images, as PEM.
-func (r *reach) trusted() string {
-	if r == nil {
-		return ""
-	}
-	return string(r.roots.Own())
-}
+func (r *reach) trusted() string { return string(r.roots.Own()) }
 
 // secure puts TLS, and what a balancer says, before the listeners of pages and
 // agents.
@@ -269,7 +292,7 @@ func (s *teamServer) secure(set settings) error {
 			return fmt.Errorf("tls: %w", err)
 		}
 	}
-	keeper, err := certificate.Open(cert, key, certificate.Options{Host: host, Roots: s.reach.pool(), BehindBalancer: len(set.Proxies) > 0}, s.log)
+	keeper, err := certificate.Open(cert, key, certificate.Options{Host: host, Roots: s.reach.roots.Pool(), BehindBalancer: len(set.Proxies) > 0}, s.log)
 	if err != nil {
 		return fmt.Errorf("tls: %w", err)
 	}

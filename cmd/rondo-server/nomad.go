@@ -180,16 +180,16 @@ func (in *installation) openNomad(n *nomadSettings) (*nomad.Cluster, error) {
 func (n *nomadSettings) server(r *reach) nomad.Server {
 	return nomad.Server{
 		Address: n.Address, Token: n.Token.read, Region: n.Region, Namespace: n.Namespace,
-		CA: n.CA, Cert: n.Cert, Key: n.Key, ServerName: n.ServerName, Proxy: r.through(),
+		CA: n.CA, Cert: n.Cert, Key: n.Key, ServerName: n.ServerName, Wrap: r.wrap,
 	}
 }
 
 // try asks Nomad whether we may do there what is needed.
-func (n *nomadSettings) try(ctx context.Context) error {
+func (n *nomadSettings) try(ctx context.Context, r *reach) error {
 	if n == nil {
 		return nil
 	}
-	c, err := nomad.New(n.server(nil), nomad.Agent{Command: "rondo-agent", Door: n.Door}, nomad.Config{})
+	c, err := nomad.New(n.server(r), nomad.Agent{Command: "rondo-agent", Door: n.Door}, nomad.Config{})
 	if err == nil {
 		err = c.Check(ctx)
 	}

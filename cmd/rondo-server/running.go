@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -16,7 +17,10 @@ import (
 
 // A running is the server of a data folder, as commands on the same machine
 // reach it. Who can read the folder may do everything.
-type running struct{ url, token string }
+type running struct {
+	url, token string
+	client     *http.Client
+}
 
 // runningServer finds the server of the settings.
 func runningServer(file string) (running, error) {
@@ -35,7 +39,23 @@ func runningServer(file string) (running, error) {
 	if err != nil {
 		return running{}, fmt.Errorf("this takes whoever may read the data folder: %w", err)
 	}
-	return running{strings.TrimSpace(string(address)), strings.TrimSpace(string(token))}, nil
+	client, err := s.ownClient()
+	return running{strings.TrimSpace(string(address)), strings.TrimSpace(string(token)), client}, err
+}
+
+// ownClient returns a client for the server of the settings, which trusts its
+// certificate also while that is one that it has made for the start.
+func (s settings) ownClient() (*http.Client, error) {
+	r, err := s.reach(nil)
+	if err != nil {
+		return nil, err
+	}
+	own := ""
+	if s.TLS != nil {
+		own = cmp.Or(s.TLS.Cert, filepath.Join(s.Data, "tls.crt"))
+	}
+	way, err := r.way(own)
+	return &http.Client{Transport: way}, err
 }
 
 // do asks the API below /api/v2/rondo and reads the answer; one that is no
@@ -59,7 +79,7 @@ func (s running) do(ctx context.Context, method, path string, send, answer any) 
 	if send != nil {
 		r.Header.Set("Content-Type", "application/json")
 	}
-	res, err := http.DefaultClient.Do(r)
+	res, err := s.client.Do(r)
 	if err != nil {
 		return fmt.Errorf("ask the server; does it still run? %w", err)
 	}

@@ -8,8 +8,10 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"os/signal"
 	"path/filepath"
 	"strings"
+	"syscall"
 
 	"github.com/rondo-ci/rondo/ci"
 	"github.com/rondo-ci/rondo/ci/forge/github"
@@ -134,21 +136,9 @@ func serveTeam(ctx context.Context, set settings, asJSON, bootstrap bool) error 
 	defer folder.Close()
 	s := &teamServer{settings: set}
 	s.folder, s.url, s.log = folder, set.URL, newLog(set.Log)
-	s.rate.From = clientAddress(set.Proxies)
-	s.auth, s.ldap, s.githubHost = set.Auth, set.LDAP, ""
-	if s.ldap != nil && s.auth == nil { // a directory alone is a way to log in
-		s.auth = &authSettings{}
+	if err := s.take(set); err != nil {
+		return err
 	}
-	if set.GitHub != nil {
-		s.githubHost = set.GitHub.Host
-	}
-	s.metering = &set.Metrics
-	if s.database, err = set.Database.read(); err != nil {
-		return fmt.Errorf("database: %w", err)
-	}
-	s.orbs, s.sealing, s.webhookNets, s.auditing = set.Orbs, set.Secrets, set.Webhooks.Allow, set.Audit
-	s.storing, s.lease, s.machining = set.Storage, set.Lease, &set.Machines
-	s.jobs, s.nomad = set.Executor.docker(), set.Nomad
 	defer s.shut()
 	if s.page, err = listen(set.Listen); err != nil {
 		return err
@@ -156,7 +146,7 @@ func serveTeam(ctx context.Context, set settings, asJSON, bootstrap bool) error 
 	if s.agentDoor, err = listen(set.Agents); err != nil {
 		return err
 	}
-	if err := errors.Join(s.openReach(set), s.secure(set)); err != nil {
+	if err := s.secure(set); err != nil {
 		return err
 	}
 	s.doorsOpen = []net.Listener{s.agentDoor}
@@ -189,7 +179,12 @@ func serveTeam(ctx context.Context, set settings, asJSON, bootstrap bool) error 
 		return s.answer(ctx, s.agentDoor, relay.Agents, s.doorHandler())
 	})
 	if set.file != "" {
-		s.parts = append(s.parts, func(ctx context.Context) error { return s.figures.reload(ctx, set.reread, s.reloaded) })
+		s.parts = append(s.parts, func(ctx context.Context) error {
+			return atHangup(ctx, func() {
+				s.reach.roots.Look()
+				s.reloaded(s.figures.reload(ctx, set.reread))
+			})
+		})
 	}
 	return s.run(ctx, s.watch, func() {
 		if s.nomad != nil {
@@ -198,6 +193,30 @@ func serveTeam(ctx context.Context, set settings, asJSON, bootstrap bool) error 
 		}
 		s.log.Info("stopping: jobs that run are stopped and run again after the next start")
 	})
+}
+
+// take takes over what the settings say of the rooms.
+func (s *teamServer) take(set settings) (err error) {
+	s.rate.From = clientAddress(set.Proxies)
+	s.auth, s.ldap, s.githubHost = set.Auth, set.LDAP, ""
+	if s.ldap != nil && s.auth == nil { // a directory alone is a way to log in
+		s.auth = &authSettings{}
+	}
+	if set.GitHub != nil {
+		s.githubHost = set.GitHub.Host
+	}
+	s.metering = &set.Metrics
+	if s.database, err = set.Database.read(); err != nil {
+		return fmt.Errorf("database: %w", err)
+	}
+	s.orbs, s.sealing, s.webhookNets, s.auditing = set.Orbs, set.Secrets, set.Webhooks.Allow, set.Audit
+	s.storing, s.lease, s.machining = set.Storage, set.Lease, &set.Machines
+	s.jobs, s.nomad = set.Executor.docker(), set.Nomad
+	if s.reach, err = set.reach(s.log); err != nil {
+		return err
+	}
+	s.parts = append(s.parts, s.reach.roots.Run)
+	return nil
 }
 
 // addresses are where the server listens, for its first line of JSON.
@@ -260,6 +279,21 @@ func (s *teamServer) shut() {
 		}
 	}
 	s.close()
+}
+
+// atHangup does something at each SIGHUP, until ctx ends.
+func atHangup(ctx context.Context, do func()) error {
+	again := make(chan os.Signal, 1)
+	signal.Notify(again, syscall.SIGHUP)
+	defer signal.Stop(again)
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-again:
+			do()
+		}
+	}
 }
 
 // watch waits for what is new in the folders, until ctx ends.

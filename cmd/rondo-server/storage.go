@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"slices"
@@ -22,8 +21,8 @@ const storageHelp = `  storage:                           # leave out for the fo
       region: eu-central-1           # default us-east-1
       endpoint: https://s3.example.com # leave out for Amazon
       path_style: true               # what most other servers want
-      ca: /etc/rondo/ca.pem
-      proxy: http://proxy.example.com:3128 # leave out to follow HTTPS_PROXY
+      ca: /etc/rondo/ca.pem          # trust these alone; leave out to trust whom all do
+      proxy: http://proxy.example.com:3128 # leave out to go as all do (see proxy)
       access_key: env:S3_ACCESS_KEY  # leave both out for the machine's credentials
       secret_key: file:/etc/rondo/s3-secret
       prefix: ci                     # of all names
@@ -35,7 +34,11 @@ const storageHelp = `  storage:                           # leave out for the fo
 // checkSettings says that settings are good, and whether the bucket is too.
 func checkSettings(cmd *cobra.Command, file string, s settings, online bool) error {
 	if online {
-		if err := errors.Join(s.Storage.try(cmd.Context()), s.Nomad.try(cmd.Context())); err != nil {
+		r, err := s.reach(nil)
+		if err == nil {
+			err = errors.Join(s.Storage.try(cmd.Context(), r), s.Nomad.try(cmd.Context(), r))
+		}
+		if err != nil {
 			return err
 		}
 	}
@@ -75,7 +78,7 @@ type s3Settings struct {
 	Endpoint  string    `yaml:"endpoint"` // "" is Amazon's
 	PathStyle bool      `yaml:"path_style"`
 	CA        string    `yaml:"ca"`    // file of certificates in PEM
-	Proxy     string    `yaml:"proxy"` // "" follows HTTPS_PROXY
+	Proxy     string    `yaml:"proxy"` // "" is that of all
 	AccessKey secretRef `yaml:"access_key"`
 	SecretKey secretRef `yaml:"secret_key"` // without both, those of the machine
 	Prefix    string    `yaml:"prefix"`
@@ -113,7 +116,7 @@ func (s s3Settings) config() s3.Config {
 	}
 }
 
-func (s s3Settings) open(ctx context.Context) (*s3.Store, error) {
+func (s s3Settings) open(ctx context.Context, r *reach) (*s3.Store, error) {
 	cfg := s.config()
 	for ref, to := range map[secretRef]*string{s.AccessKey: &cfg.AccessKey, s.SecretKey: &cfg.SecretKey} {
 		if ref == "" {
@@ -125,21 +128,23 @@ func (s s3Settings) open(ctx context.Context) (*s3.Store, error) {
 		}
 		*to = value
 	}
-	if s.CA != "" {
-		cfg.Roots = x509.NewCertPool()
-		if err := addCertificates(cfg.Roots, s.CA); err != nil {
-			return nil, err
-		}
+	var err error
+	if cfg.Roots, err = poolOf(s.CA); err != nil {
+		return nil, fmt.Errorf("the authorities of bucket %s: %w", s.Bucket, err)
+	}
+	cfg.Wrap = r.wrap
+	if s.Proxy != "" {
+		cfg.Wrap = r.trusting
 	}
 	return s3.Open(ctx, cfg)
 }
 
 // try tries the bucket, if there is one.
-func (s storageSettings) try(ctx context.Context) error {
+func (s storageSettings) try(ctx context.Context, r *reach) error {
 	if s.S3 == nil {
 		return nil
 	}
-	store, err := s.S3.open(ctx)
+	store, err := s.S3.open(ctx, r)
 	if err != nil {
 		return err
 	}
@@ -158,7 +163,7 @@ func (in *installation) openFiles(ctx context.Context) (*blob.Bucket, error) {
 	if in.storing.S3 == nil {
 		return storage.OpenDir(in.folder.Join("files"))
 	}
-	store, err := in.storing.S3.open(ctx)
+	store, err := in.storing.S3.open(ctx, in.reach)
 	if err != nil {
 		return nil, err
 	}

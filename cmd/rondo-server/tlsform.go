@@ -86,7 +86,7 @@ func (f tlsForm) inspect(values map[string]string) (certificate.Report, []byte, 
 			return certificate.Report{}, nil, fmt.Errorf("the private key is missing: %w", ci.ErrInvalid)
 		}
 	}
-	return certificate.Inspect([]byte(values["cert"]), key, certificate.Options{Host: hostName(f.in.url), Roots: f.in.reach.pool()}), key, nil
+	return certificate.Inspect([]byte(values["cert"]), key, certificate.Options{Host: hostName(f.in.url), Roots: f.in.reach.roots.Pool()}), key, nil
 }
 
 func (f tlsForm) try(_ context.Context, values map[string]string) ([]string, error) {

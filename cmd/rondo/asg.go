@@ -10,6 +10,7 @@ import (
 	"os/signal"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/rondo-ci/rondo/ci"
 	"github.com/rondo-ci/rondo/scheduler/autoscale/asg"
@@ -65,6 +66,9 @@ The token must be of an operator. ` + remoteHelp,
 			}
 			ctx, stop := signal.NotifyContext(cmd.Context(), os.Interrupt, syscall.SIGTERM)
 			defer stop()
+			if cloud.HTTP, err = reach(time.Minute); err != nil {
+				return err
+			}
 			c, err := asg.Open(ctx, cloud)
 			if err != nil {
 				return err

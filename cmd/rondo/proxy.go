@@ -15,6 +15,7 @@ import (
 
 	"github.com/rondo-ci/rondo/proxy"
 	"github.com/rondo-ci/rondo/proxy/certificate"
+	"github.com/rondo-ci/rondo/proxy/trust"
 	"github.com/spf13/cobra"
 )
 
@@ -123,8 +124,12 @@ It ends with 1 when something differs from what the settings mean.`,
 			found := s.Check(all...)
 			var probes []proxy.Probe
 			if live {
+				roots, err := trust.Open(trust.Config{})
+				if err != nil {
+					return err
+				}
 				for _, u := range all {
-					probes = append(probes, s.Try(cmd.Context(), u, nil, 0))
+					probes = append(probes, s.Try(cmd.Context(), u, roots.Pool(), 0))
 				}
 			}
 			if asJSON {

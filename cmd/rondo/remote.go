@@ -15,6 +15,8 @@ import (
 
 	"github.com/rondo-ci/rondo/ci/forge/local"
 	"github.com/rondo-ci/rondo/cmd/internal/datadir"
+	"github.com/rondo-ci/rondo/proxy"
+	"github.com/rondo-ci/rondo/proxy/trust"
 	"go.yaml.in/yaml/v3"
 )
 
@@ -118,6 +120,21 @@ func (r *remote) fromData(ctx context.Context) {
 	}
 }
 
+// reach returns a client that trusts the authorities in the folder of this
+// machine besides those of the system, and goes by the proxy of the environment.
+// A limit of 0 is none.
+func reach(limit time.Duration) (*http.Client, error) {
+	proxies, err := proxy.FromEnviron(os.LookupEnv)
+	if err != nil {
+		return nil, codeError{exitUsage, err}
+	}
+	roots, err := trust.Open(trust.Config{})
+	if err != nil {
+		return nil, err
+	}
+	return &http.Client{Timeout: limit, Transport: trust.NewWay(roots, proxies, nil)}, nil
+}
+
 // do makes a request of Rondo's own part of the API and returns the reply; an
 // answer that is an error is one.
 func (r *remote) do(ctx context.Context, method, path string, body any) (*http.Response, error) {
@@ -142,9 +159,13 @@ func (r *remote) send(ctx context.Context, method, path string, body any) (*http
 	if body != nil {
 		req.Header.Set("Content-Type", "application/json")
 	}
-	client := &http.Client{Timeout: time.Minute}
+	limit := time.Minute
 	if r.patient {
-		client.Timeout = 0
+		limit = 0
+	}
+	client, err := reach(limit)
+	if err != nil {
+		return nil, err
 	}
 	res, err := client.Do(req)
 	if err != nil {

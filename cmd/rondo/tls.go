@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/rondo-ci/rondo/proxy/certificate"
+	"github.com/rondo-ci/rondo/proxy/trust"
 	"github.com/spf13/cobra"
 )
 
@@ -43,7 +44,11 @@ It ends with 0 when clients will accept the certificate, and with 1 otherwise.`,
 			if cert == "" && at == "" {
 				return codeError{exitUsage, errors.New("name files with --cert and --key, or a server with --at")}
 			}
-			o := certificate.Options{Host: host, BehindBalancer: behind, Callback: callback, Now: time.Now()}
+			roots, err := trust.Open(trust.Config{})
+			if err != nil {
+				return err
+			}
+			o := certificate.Options{Host: host, Roots: roots.Pool(), BehindBalancer: behind, Callback: callback, Now: time.Now()}
 			reports := map[string]certificate.Report{}
 			var text []byte
 			if cert != "" {

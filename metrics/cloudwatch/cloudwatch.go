@@ -23,6 +23,9 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/credentials"
+	"github.com/aws/aws-sdk-go-v2/credentials/ec2rolecreds"
+	"github.com/aws/aws-sdk-go-v2/credentials/endpointcreds"
+	"github.com/aws/aws-sdk-go-v2/feature/ec2/imds"
 	"github.com/aws/aws-sdk-go-v2/service/cloudwatch"
 	"github.com/aws/aws-sdk-go-v2/service/cloudwatch/types"
 	"github.com/aws/smithy-go"
@@ -51,7 +54,8 @@ type Config struct {
 	Dimensions []string
 	// Endpoint replaces Amazon's, for a private endpoint.
 	Endpoint string
-	// HTTP is the client; nil is the SDK's own.
+	// HTTP is the client, also of what the machine is asked for; nil is the
+	// SDK's own.
 	HTTP *http.Client
 }
 
@@ -114,6 +118,11 @@ func New(ctx context.Context, cfg Config) (*Sink, error) {
 	if cfg.Auth == Keys {
 		opts = append(opts, config.WithCredentialsProvider(credentials.NewStaticCredentialsProvider(cfg.AccessKey, cfg.SecretKey, "")))
 	}
+	if cfg.HTTP != nil { // not for all of the SDK, which then refuses AWS_CA_BUNDLE
+		opts = append(opts, config.WithEC2RoleCredentialOptions(func(o *ec2rolecreds.Options) {
+			o.Client = imds.New(imds.Options{HTTPClient: cfg.HTTP})
+		}), config.WithEndpointCredentialOptions(func(o *endpointcreds.Options) { o.HTTPClient = cfg.HTTP }))
+	}
 	all, err := config.LoadDefaultConfig(ctx, opts...)
 	if err != nil {
 		return nil, fmt.Errorf("cloudwatch: %w", err)
@@ -123,7 +132,7 @@ func New(ctx context.Context, cfg Config) (*Sink, error) {
 		if cfg.Endpoint != "" {
 			o.BaseEndpoint = aws.String(cfg.Endpoint)
 		}
-		if cfg.HTTP != nil { // not for all of the SDK, which then refuses AWS_CA_BUNDLE
+		if cfg.HTTP != nil {
 			o.HTTPClient = cfg.HTTP
 		}
 		o.Retryer = aws.NopRetryer{} // the hub tries again, and tells

@@ -54,6 +54,7 @@ type Roots struct {
 	own    []byte // PEM of what is in the folders
 	sum    [32]byte
 	number int // of changes
+	failed bool
 }
 
 // Open reads the certificates. A folder that cannot be read is an error; a file
@@ -162,21 +163,29 @@ func certificates(text []byte) []*x509.Certificate {
 func (r *Roots) Run(ctx context.Context) error {
 	tick := time.NewTicker(look)
 	defer tick.Stop()
-	failed := false
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-tick.C:
+			r.Look()
 		}
-		changed, err := r.Reload()
-		switch {
-		case err != nil && !failed:
-			r.log.Error("trusted certificates stay as they were", "err", err)
-		case changed:
-			r.log.Info("trusted certificates have changed")
-		}
-		failed = err != nil
+	}
+}
+
+// Look does what Run does once a minute: it reads the files again and says on
+// the log what came of it, an error once.
+func (r *Roots) Look() {
+	changed, err := r.Reload()
+	r.mu.Lock()
+	was := r.failed
+	r.failed = err != nil
+	r.mu.Unlock()
+	switch {
+	case err != nil && !was:
+		r.log.Error("trusted certificates stay as they were", "err", err)
+	case changed:
+		r.log.Info("trusted certificates have changed")
 	}
 }
 

@@ -4,16 +4,17 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"net/http"
+	"slices"
 	"sync"
 
 	"github.com/rondo-ci/rondo/proxy"
 )
 
-// A Way is an [http.RoundTripper] that trusts what Roots hold now and goes
-// through the proxies of the settings. It is safe for concurrent use.
+// A Way is an [http.RoundTripper] that trusts what Roots hold now. It is safe
+// for concurrent use.
 type Way struct {
 	roots *Roots
-	proxy proxy.Settings
+	base  *http.Transport
 	more  []byte // PEM that this client trusts too
 
 	mu     sync.Mutex
@@ -21,10 +22,31 @@ type Way struct {
 	inner  *http.Transport
 }
 
-// NewWay returns a way. more are further certificates (PEM) that only this
-// client trusts; nil is none.
+// NewWay returns a way that goes through the proxies of the settings. more are
+// further certificates (PEM) that only this client trusts; nil is none.
 func NewWay(r *Roots, s proxy.Settings, more []byte) *Way {
-	return &Way{roots: r, proxy: s, more: more}
+	t := http.DefaultTransport.(*http.Transport).Clone()
+	t.Proxy = s.Func()
+	w := Over(r, t)
+	w.more = more
+	return w
+}
+
+// Over returns a way that makes connections as base does: its proxy, dialer,
+// bounds, and certificate of the client. Base itself is not used any more. One
+// whose TLS names authorities (RootCAs) goes on to trust these alone.
+func Over(r *Roots, base *http.Transport) *Way {
+	base = base.Clone()
+	if base.TLSClientConfig == nil {
+		base.TLSClientConfig = &tls.Config{MinVersion: tls.VersionTLS12}
+	}
+	// What HTTP/2 has set up belongs to the connections of base; each new
+	// transport is to have its own.
+	if _, two := base.TLSNextProto["h2"]; two {
+		base.TLSNextProto, base.ForceAttemptHTTP2 = nil, true
+		base.TLSClientConfig.NextProtos = slices.DeleteFunc(slices.Clone(base.TLSClientConfig.NextProtos), func(p string) bool { return p == "h2" || p == "http/1.1" })
+	}
+	return &Way{roots: r, base: base}
 }
 
 // RoundTrip implements [http.RoundTripper].
@@ -44,15 +66,16 @@ func (w *Way) transport() *http.Transport {
 	if w.inner != nil {
 		w.inner.CloseIdleConnections()
 	}
-	t := http.DefaultTransport.(*http.Transport).Clone()
-	t.Proxy = w.proxy.Func()
-	t.TLSClientConfig = &tls.Config{RootCAs: w.Pool(), MinVersion: tls.VersionTLS12}
+	t := w.base.Clone()
+	if t.TLSClientConfig.RootCAs == nil {
+		t.TLSClientConfig.RootCAs = w.pool()
+	}
 	w.inner, w.number = t, n
 	return t
 }
 
-// Pool returns what this way trusts now.
-func (w *Way) Pool() *x509.CertPool {
+// pool returns what this way trusts now.
+func (w *Way) pool() *x509.CertPool {
 	pool := w.roots.Pool()
 	if len(w.more) == 0 {
 		return pool

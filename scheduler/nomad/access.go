@@ -98,10 +98,11 @@ func (a *access) way() (http.RoundTripper, error) {
 			a.log.Warn("certificates for Nomad have changed and are no good, the earlier ones are used", "err", err)
 		}
 	default:
-		if old, ok := a.inner.(*http.Transport); ok {
-			old.CloseIdleConnections()
-		}
+		closeIdle(a.inner)
 		a.inner = next
+		if a.s.Wrap != nil {
+			a.inner = a.s.Wrap(next)
+		}
 	}
 	a.files = files
 	return a.inner, nil
@@ -111,8 +112,12 @@ func (a *access) way() (http.RoundTripper, error) {
 func (a *access) closeIdle() {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if t, ok := a.inner.(*http.Transport); ok {
-		t.CloseIdleConnections()
+	closeIdle(a.inner)
+}
+
+func closeIdle(t http.RoundTripper) {
+	if t != nil {
+		(&http.Client{Transport: t}).CloseIdleConnections()
 	}
 }
 
@@ -140,9 +145,6 @@ func (s Server) transport() (*http.Transport, error) {
 		t = &http.Transport{Proxy: http.ProxyFromEnvironment}
 	}
 	t = t.Clone()
-	if s.Proxy != nil {
-		t.Proxy = s.Proxy
-	}
 	t.MaxConnsPerHost, t.MaxIdleConnsPerHost = maxConns, 8
 	c := &tls.Config{MinVersion: tls.VersionTLS12, ServerName: s.ServerName}
 	if s.CA != "" {

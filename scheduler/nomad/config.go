@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
-	"net/url"
 	"time"
 
 	"github.com/hashicorp/nomad/api"
@@ -29,11 +28,12 @@ type Server struct {
 	// ServerName is what the server's certificate must name, as in
 	// server.global.nomad; "" is the host of Address.
 	ServerName string
-	// Proxy finds the HTTP proxy of a request; nil follows the environment.
-	Proxy func(*http.Request) (*url.URL, error)
-	// HTTP makes the calls instead, if it is set; CA, Cert, Key, ServerName and
-	// Proxy are not read then. It must not have a Timeout.
+	// HTTP makes the calls instead, if it is set; CA, Cert, Key and ServerName
+	// are not read then, and Wrap is not asked. It must not have a Timeout.
 	HTTP *http.Client
+	// Wrap is given the transport that would make the calls, with Cert and CA,
+	// and returns what does; nil is that transport.
+	Wrap func(*http.Transport) http.RoundTripper
 }
 
 // An Agent says what Nomad starts for each task.

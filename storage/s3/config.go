@@ -4,6 +4,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"net/http"
 	"net/url"
 	"path"
 	"strings"
@@ -32,6 +33,10 @@ type Config struct {
 	// Proxy is the address of an HTTP proxy; "" follows HTTPS_PROXY and
 	// NO_PROXY of the environment.
 	Proxy string
+	// Wrap is given the transport that would carry requests, those for
+	// credentials too, and returns what does; nil is that transport. So trust
+	// and proxies can be those of the program, and change while it runs.
+	Wrap func(*http.Transport) http.RoundTripper
 	// AccessKey and SecretKey are the credentials. Without both, the SDK's
 	// chain is asked: environment, ~/.aws, roles of containers and machines,
 	// which are renewed before they expire.

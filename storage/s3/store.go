@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"sync/atomic"
 	"time"
@@ -14,6 +15,9 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws/retry"
 	"github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/credentials"
+	"github.com/aws/aws-sdk-go-v2/credentials/ec2rolecreds"
+	"github.com/aws/aws-sdk-go-v2/credentials/endpointcreds"
+	"github.com/aws/aws-sdk-go-v2/feature/ec2/imds"
 	sdk "github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
 	"gocloud.dev/blob"
@@ -65,9 +69,16 @@ func open(ctx context.Context, cfg Config, wait patience) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
+	client := &http.Client{Transport: transport, CheckRedirect: noRedirect}
 	options := []func(*config.LoadOptions) error{
 		config.WithRegion(cfg.Region),
 		config.WithRetryer(wait.retryer),
+		// Given one by one, as the SDK refuses a client of all together with
+		// AWS_CA_BUNDLE.
+		config.WithEC2RoleCredentialOptions(func(o *ec2rolecreds.Options) {
+			o.Client = imds.New(imds.Options{HTTPClient: client})
+		}),
+		config.WithEndpointCredentialOptions(func(o *endpointcreds.Options) { o.HTTPClient = client }),
 	}
 	if cfg.AccessKey != "" {
 		options = append(options, config.WithCredentialsProvider(credentials.NewStaticCredentialsProvider(cfg.AccessKey, cfg.SecretKey, "")))
@@ -80,9 +91,9 @@ func open(ctx context.Context, cfg Config, wait patience) (*Store, error) {
 	if cfg.Endpoint != "" { // not all servers know the newer checksums; files carry their own
 		checksums = aws.RequestChecksumCalculationWhenRequired
 	}
-	hc := &http.Client{Transport: transport, CheckRedirect: noRedirect}
-	client := sdk.NewFromConfig(loaded, func(o *sdk.Options) {
-		o.HTTPClient = hc
+	s := &Store{cfg: cfg, http: client}
+	s.client = sdk.NewFromConfig(loaded, func(o *sdk.Options) {
+		o.HTTPClient = client
 		o.UsePathStyle = cfg.PathStyle
 		o.RequestChecksumCalculation = checksums
 		o.ResponseChecksumValidation = aws.ResponseChecksumValidationWhenRequired
@@ -91,7 +102,7 @@ func open(ctx context.Context, cfg Config, wait patience) (*Store, error) {
 			o.BaseEndpoint = aws.String(cfg.Endpoint)
 		}
 	})
-	b, err := s3blob.OpenBucket(ctx, client, cfg.Bucket, &s3blob.Options{
+	b, err := s3blob.OpenBucket(ctx, s.client, cfg.Bucket, &s3blob.Options{
 		EncryptionType: types.ServerSideEncryption(cfg.Encryption), KMSEncryptionID: cfg.KMSKey,
 		RequestChecksumCalculation: checksums,
 	})
@@ -101,7 +112,8 @@ func open(ctx context.Context, cfg Config, wait patience) (*Store, error) {
 	if p := cfg.prefix(); p != "" {
 		b = blob.PrefixedBucket(b, p)
 	}
-	return &Store{client: client, http: hc, blobs: b, cfg: cfg}, nil
+	s.blobs = b
+	return s, nil
 }
 
 // Blobs returns the bucket. It is the same one at each call.
@@ -129,8 +141,8 @@ func free() error { return nil }
 func noRedirect(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 
 // transport is how the server is reached.
-func (c Config) transport(silence time.Duration) (*http.Transport, error) {
-	proxy := http.ProxyFromEnvironment
+func (c Config) transport(silence time.Duration) (http.RoundTripper, error) {
+	proxy := proxyOf
 	if c.Proxy != "" {
 		to, err := url.Parse(c.Proxy)
 		if err != nil {
@@ -139,7 +151,7 @@ func (c Config) transport(silence time.Duration) (*http.Transport, error) {
 		proxy = http.ProxyURL(to)
 	}
 	dial := &net.Dialer{Timeout: 10 * time.Second}
-	return &http.Transport{
+	t := &http.Transport{
 		Proxy: proxy,
 		DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
 			conn, err := dial.DialContext(ctx, network, address)
@@ -152,7 +164,20 @@ func (c Config) transport(silence time.Duration) (*http.Transport, error) {
 		TLSHandshakeTimeout: 10 * time.Second,
 		MaxIdleConnsPerHost: 64,
 		IdleConnTimeout:     20 * time.Second, // less than silence, so no idle one looks broken
-	}, nil
+	}
+	if c.Wrap != nil {
+		return c.Wrap(t), nil
+	}
+	return t, nil
+}
+
+// proxyOf is the proxy of the environment, and none for the addresses at which
+// machines learn their credentials.
+func proxyOf(r *http.Request) (*url.URL, error) {
+	if a, err := netip.ParseAddr(r.URL.Hostname()); err == nil && (a.IsLinkLocalUnicast() || a == netip.MustParseAddr("fd00:ec2::254")) {
+		return nil, nil
+	}
+	return http.ProxyFromEnvironment(r)
 }
 
 // A mortal connection breaks when nothing moves in either direction.

@@ -2,6 +2,7 @@ package sqldb
 
 import (
 	"context"
+	"crypto/x509"
 	"database/sql"
 	"errors"
 	"fmt"
@@ -22,6 +23,10 @@ var (
 type Config struct {
 	// Log receives what operators should know; nil is silent.
 	Log *slog.Logger
+	// Roots are the authorities that the certificate of a Postgres is checked
+	// with, asked for at each connection; nil, and an address with sslrootcert,
+	// is not asked. nil are those of the system.
+	Roots func() *x509.CertPool
 	// Volatile leaves it to the operating system when writes reach the disk.
 	// They survive the death of the process but not a loss of power. It is
 	// for runs whose records nobody will miss.

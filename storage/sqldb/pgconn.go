@@ -15,8 +15,8 @@ import (
 )
 
 // openPool returns a pool of connections to Postgres.
-func openPool(c *pgx.ConnConfig, connections int) *sql.DB {
-	pool := sql.OpenDB(pgConnector{stdlib.GetConnector(*c)})
+func openPool(c *pgx.ConnConfig, connections int, trust beforeConnect) *sql.DB {
+	pool := sql.OpenDB(pgConnector{stdlib.GetConnector(*c, stdlib.OptionBeforeConnect(trust))})
 	pool.SetMaxOpenConns(connections)
 	pool.SetMaxIdleConns(connections)
 	return pool

@@ -13,6 +13,7 @@ import (
 // only: who waits asks the database anyway, a little later.
 type listener struct {
 	config  *pgx.ConnConfig
+	trust   beforeConnect
 	channel string
 }
 
@@ -31,7 +32,11 @@ func (l *listener) run(ctx context.Context, log *slog.Logger, s *signal) {
 
 // hear listens over one connection until that is lost.
 func (l *listener) hear(ctx context.Context, s *signal) error {
-	conn, err := pgx.ConnectConfig(ctx, l.config)
+	config := l.config.Copy()
+	if err := l.trust(ctx, config); err != nil {
+		return err
+	}
+	conn, err := pgx.ConnectConfig(ctx, config)
 	if err != nil {
 		return err
 	}

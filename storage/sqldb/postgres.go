@@ -87,7 +87,8 @@ func (db *DB) openPostgres(ctx context.Context, dsn string, cfg Config) error {
 	if err != nil {
 		return err
 	}
-	plain := stdlib.OpenDB(*c)
+	trust := trusting(cfg.Roots)
+	plain := stdlib.OpenDB(*c, stdlib.OptionBeforeConnect(trust))
 	defer plain.Close()
 	schema, err := db.checkPostgres(ctx, plain)
 	if err != nil {
@@ -99,14 +100,14 @@ func (db *DB) openPostgres(ctx context.Context, dsn string, cfg Config) error {
 	if _, err := plain.ExecContext(ctx, forgetWriters); err != nil {
 		return explain(err)
 	}
-	db.write = openPool(c, 1)
-	db.read = openPool(c, cfg.Readers)
+	db.write = openPool(c, 1, trust)
+	db.read = openPool(c, cfg.Readers, trust)
 	db.reader = newStatements(db.read.PrepareContext)
 	db.reader.numbered, db.reader.patience = true, cfg.BusyTimeout
 	db.reader.behind = strings.Repeat("\U0010ffff", 32)
 	session := newPostgresSession(db.write, schema, cfg)
 	db.writer = newWriter(session, cfg.BusyTimeout, db.commits)
-	db.listener = &listener{config: c, channel: session.channel}
+	db.listener = &listener{config: c, trust: trust, channel: session.channel}
 	return session.connect()
 }
 

@@ -47,8 +47,10 @@ func NewClient(base, token string, hc *http.Client) *Client {
 }
 
 // Dial returns what [NewClient] needs to reach an address: "unix:/path" is a
-// socket on this machine, anything else a URL of http or https. Nothing is
-// connected yet. A malformed address is [ci.ErrInvalid].
+// socket on this machine, anything else a URL of http or https, which is reached
+// without a proxy. Nothing is connected yet; the Transport of hc is an
+// [http.Transport], for who has to change whom it trusts. A malformed address is
+// [ci.ErrInvalid].
 func Dial(addr string) (base string, hc *http.Client, err error) {
 	var dialer net.Dialer
 	t := &http.Transport{
@@ -60,13 +62,11 @@ func Dial(addr string) (base string, hc *http.Client, err error) {
 		DisableCompression:    true,
 		WriteBufferSize:       64 << 10,
 		ReadBufferSize:        64 << 10,
-		Proxy:                 http.ProxyFromEnvironment,
 	}
 	if path, unix := strings.CutPrefix(addr, "unix:"); unix {
 		if path == "" {
 			return "", nil, fmt.Errorf("dial %q: no path: %w", addr, ci.ErrInvalid)
 		}
-		t.Proxy = nil
 		t.DialContext = func(ctx context.Context, _, _ string) (net.Conn, error) {
 			return dialer.DialContext(ctx, "unix", path)
 		}

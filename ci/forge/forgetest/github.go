@@ -1,6 +1,7 @@
 package forgetest
 
 import (
+	"crypto/tls"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -54,9 +55,18 @@ type Fault struct {
 }
 
 // NewGitHub starts a fake that ends with the test.
-func NewGitHub(t testing.TB) *GitHub {
+func NewGitHub(t testing.TB) *GitHub { return NewEnterprise(t, nil) }
+
+// NewEnterprise is NewGitHub with a certificate; nil speaks no TLS.
+func NewEnterprise(t testing.TB, cfg *tls.Config) *GitHub {
 	g := Unplugged(t)
-	server := httptest.NewServer(g)
+	server := httptest.NewUnstartedServer(g)
+	server.TLS = cfg
+	if cfg == nil {
+		server.Start()
+	} else {
+		server.StartTLS()
+	}
 	t.Cleanup(server.Close)
 	g.url = server.URL
 	return g

@@ -91,9 +91,9 @@ func untrusted(err error) error {
 	switch {
 	case errors.As(err, &unknown) && (!errors.As(err, &verify) || len(verify.UnverifiedCertificates) < 2):
 		return fmt.Errorf("%w; the code host sends no intermediate certificate: "+
-			"install the whole chain there, or give its authority to Rondo", err)
+			"install the whole chain there, or give its authority to Rondo (github.ca, or a file in a folder of trust)", err)
 	case errors.As(err, &unknown):
-		return fmt.Errorf("%w; give the code host's certificate authority to Rondo", err)
+		return fmt.Errorf("%w; give the code host's certificate authority to Rondo (github.ca, or a file in a folder of trust)", err)
 	case errors.As(err, &host):
 		return fmt.Errorf("%w; the certificate is for another name", err)
 	case errors.As(err, &invalid) && invalid.Reason == x509.Expired:

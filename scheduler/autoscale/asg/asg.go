@@ -15,6 +15,8 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/config"
+	"github.com/aws/aws-sdk-go-v2/credentials/ec2rolecreds"
+	"github.com/aws/aws-sdk-go-v2/credentials/endpointcreds"
 	"github.com/aws/aws-sdk-go-v2/feature/ec2/imds"
 	"github.com/aws/aws-sdk-go-v2/service/autoscaling"
 	"github.com/rondo-ci/rondo/ci"
@@ -46,11 +48,16 @@ func Open(ctx context.Context, cfg Config) (*Cloud, error) {
 	if cfg.Credentials != nil {
 		opts = append(opts, config.WithCredentialsProvider(cfg.Credentials))
 	}
+	if cfg.HTTP != nil { // one by one, as the SDK refuses one for all together with AWS_CA_BUNDLE
+		opts = append(opts, config.WithEC2RoleCredentialOptions(func(o *ec2rolecreds.Options) {
+			o.Client = imds.New(imds.Options{HTTPClient: cfg.HTTP})
+		}), config.WithEndpointCredentialOptions(func(o *endpointcreds.Options) { o.HTTPClient = cfg.HTTP }))
+	}
 	all, err := config.LoadDefaultConfig(ctx, opts...)
 	if err != nil {
 		return nil, fmt.Errorf("auto scaling: %w", err)
 	}
-	if cfg.HTTP != nil { // set here, as the SDK refuses one together with AWS_CA_BUNDLE
+	if cfg.HTTP != nil {
 		all.HTTPClient = cfg.HTTP
 	}
 	c := &Cloud{machine: imds.NewFromConfig(all)}

@@ -3,11 +3,15 @@ package s3test
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"fmt"
 	"net"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -39,6 +43,13 @@ type Server struct {
 // Start starts a server and returns when it answers.
 func Start(t testing.TB) *Server {
 	t.Helper()
+	return StartTLS(t, "", "")
+}
+
+// StartTLS is Start with the files of a certificate and its key; "" is none.
+// [Server.Client] does not check it.
+func StartTLS(t testing.TB, cert, key string) *Server {
+	t.Helper()
 	dir := t.TempDir()
 	port := freePort(t)
 	s := &Server{URL: "http://" + port, Dir: filepath.Join(dir, "data"), data: dir, t: t}
@@ -47,6 +58,10 @@ func Start(t testing.TB) *Server {
 	}
 	s.args = []string{Program(t), "--quiet", "--port", port, "--iam-dir", filepath.Join(dir, "iam"),
 		"posix", "--sidecar", filepath.Join(dir, "meta"), s.Dir}
+	if cert != "" {
+		s.URL = "https://" + port
+		s.args = slices.Insert(s.args, 1, "--cert", cert, "--key", key)
+	}
 	s.Restart()
 	t.Cleanup(func() { s.stop() })
 	return s
@@ -69,7 +84,7 @@ func (s *Server) Restart() {
 		_ = cmd.Process.Kill()
 		<-ended
 	}
-	address := s.URL[len("http://"):]
+	_, address, _ := strings.Cut(s.URL, "://")
 	for {
 		if c, err := net.Dial("tcp", address); err == nil {
 			_ = c.Close()
@@ -87,6 +102,7 @@ func (s *Server) Restart() {
 func (s *Server) Client() *s3.Client {
 	return s3.New(s3.Options{
 		Region: "us-east-1", BaseEndpoint: aws.String(s.URL), UsePathStyle: true,
+		HTTPClient:  &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}},
 		Credentials: credentials.NewStaticCredentialsProvider(AccessKey, SecretKey, ""),
 	})
 }

@@ -23,6 +23,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"log/slog"
+	"net/http"
 	"regexp"
 	"strconv"
 	"strings"
@@ -43,6 +44,10 @@ type Config struct {
 	// CACert is a file with the certificate of Vault's authority; "" is
 	// VAULT_CACERT.
 	CACert string
+	// Wrap is given the transport that would carry requests and returns what
+	// does; nil is that transport. So trust and proxies can be those of the
+	// program, and change while it runs.
+	Wrap func(*http.Transport) http.RoundTripper
 	// Token returns the token. It is asked again when Vault refuses the last
 	// one, so that a file which an agent renews will do. Nil is VAULT_TOKEN.
 	Token func() (string, error)
@@ -95,6 +100,9 @@ func New(key string, cfg Config) (*Transit, error) {
 		if err := c.ConfigureTLS(&api.TLSConfig{CACert: cfg.CACert}); err != nil {
 			return nil, fmt.Errorf("certificate of Vault's authority: %w", err)
 		}
+	}
+	if t, ok := c.HttpClient.Transport.(*http.Transport); ok && cfg.Wrap != nil {
+		c.HttpClient.Transport = cfg.Wrap(t)
 	}
 	c.MinRetryWait, c.MaxRetryWait = 200*time.Millisecond, time.Second
 	c.Timeout, c.MaxRetries = cfg.Timeout, max(cmp.Or(cfg.Retries, 2), 0)
