@@ -149,7 +149,23 @@ func TestMET09_InstanceProfile(t *testing.T) {
 	_, auth := c.Data()
 	require.Contains(t, auth[0], "Credential=ASIAROLE/")
 	require.False(t, v1)
+
+	// PRX-04: the machine is asked by the client that the program gives, which
+	// knows that no proxy may see the answer.
+	seen := map[string]bool{}
+	client := &http.Client{Transport: roundTrip(func(r *http.Request) (*http.Response, error) {
+		seen[r.URL.Host] = true
+		return http.DefaultTransport.RoundTrip(r)
+	})}
+	s, err = cloudwatch.New(t.Context(), cloudwatch.Config{Region: "eu-west-1", Namespace: "ci_metrics", Endpoint: c.URL, HTTP: client})
+	require.NoError(t, err)
+	require.NoError(t, s.Write(t.Context(), metricstest.Figures(time.Now())[:1]))
+	require.True(t, seen[strings.TrimPrefix(imds.URL, "http://")])
 }
+
+type roundTrip func(*http.Request) (*http.Response, error)
+
+func (f roundTrip) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
 
 func ExampleConfig_Check() {
 	err := cloudwatch.Config{Auth: cloudwatch.Keys, AccessKey: "AKIAEXAMPLE", Region: "us-west-2", Namespace: "AWS/EC2"}.Check()
