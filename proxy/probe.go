@@ -56,12 +56,7 @@ func (s Settings) Try(ctx context.Context, u *url.URL, roots *x509.CertPool, lim
 	})
 	transport := &http.Transport{Proxy: s.Func(), TLSClientConfig: &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}}
 	defer transport.CloseIdleConnections()
-	transport.OnProxyConnectResponse = func(_ context.Context, _ *url.URL, _ *http.Request, res *http.Response) error {
-		if res.StatusCode/100 != 2 {
-			p.Status = res.StatusCode
-		}
-		return nil
-	}
+	transport.OnProxyConnectResponse = Connected
 	r, err := http.NewRequestWithContext(ctx, http.MethodHead, u.String(), nil)
 	if err != nil {
 		p.Err, p.Advice = err, "the address cannot be read"
@@ -71,23 +66,24 @@ func (s Settings) Try(ctx context.Context, u *url.URL, roots *x509.CertPool, lim
 	res, err := client.Do(r)
 	if err == nil {
 		p.Status = res.StatusCode
+		err = Answered(via.URL(), res)
 		_, _ = io.Copy(io.Discard, io.LimitReader(res.Body, 1<<16))
 		_ = res.Body.Close()
 	}
-	p.Err, p.Advice = err, diagnose(err, &p, via)
+	p.Err, p.Advice = err, diagnose(err, &p, via, limit)
 	return p
 }
 
 // diagnose says what a failure means.
-func diagnose(err error, p *Probe, via Address) string {
+func diagnose(err error, p *Probe, via Address, limit time.Duration) string {
 	var unknown x509.UnknownAuthorityError
 	var dial *net.OpError
 	var name *net.DNSError
+	var refused *Refusal
 	switch {
-	case p.Status == http.StatusProxyAuthRequired && via.User == "":
-		return "the proxy wants a login: write http://user:password@" + via.Place()
-	case p.Status == http.StatusProxyAuthRequired:
-		return "the proxy refuses the login of " + via.User
+	case errors.As(err, &refused):
+		p.Status = refused.Status
+		return refused.advice()
 	case err == nil && !via.IsZero() && (p.Status == http.StatusForbidden || p.Status == http.StatusBadGateway || p.Status == http.StatusServiceUnavailable || p.Status == http.StatusGatewayTimeout):
 		return fmt.Sprintf("answered %d: that may be the proxy's own word; see its log", p.Status)
 	case err == nil:
@@ -98,16 +94,14 @@ func diagnose(err error, p *Probe, via Address) string {
 			return "signed by " + p.Issuer + ", whom this machine does not trust: add its certificate to /usr/local/share/ca-certificates"
 		}
 		return "signed by " + p.Issuer + ": the proxy probably reads TLS and signs anew; add its certificate to /usr/local/share/ca-certificates"
-	case p.Status != 0:
-		return fmt.Sprintf("the proxy refuses the connection with %d: its rules do not let this address through", p.Status)
 	case errors.As(err, &name) && via.IsZero():
 		return "the name " + name.Name + " is not known here, and there is no proxy for it"
 	case errors.As(err, &name):
 		return "the name of the proxy, " + name.Name + ", is not known here"
 	case errors.Is(err, context.DeadlineExceeded) && p.Connect == 0:
-		return "nothing answers at " + where(p, via) + ": a firewall swallows it, or the address is wrong"
+		return "nothing answers at " + where(p, via) + " within " + limit.String() + ": a firewall swallows it, or the address is wrong"
 	case errors.Is(err, context.DeadlineExceeded):
-		return where(p, via) + " takes the connection and then says nothing"
+		return where(p, via) + " takes the connection and then says nothing for " + limit.String()
 	case errors.As(err, &dial) && (dial.Op == "dial" || dial.Op == "proxyconnect"):
 		return "no connection to " + where(p, via)
 	}

@@ -3,10 +3,8 @@ package main
 import (
 	"context"
 	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
-	"log/slog"
 	"net"
 	"net/http"
 	"net/url"
@@ -15,12 +13,10 @@ import (
 	"time"
 
 	"github.com/pires/go-proxyproto"
-	"github.com/rondo-ci/rondo/ci"
 	"github.com/rondo-ci/rondo/metrics"
 	"github.com/rondo-ci/rondo/proxy"
 	"github.com/rondo-ci/rondo/proxy/acme"
 	"github.com/rondo-ci/rondo/proxy/certificate"
-	"github.com/rondo-ci/rondo/proxy/trust"
 )
 
 // networkHelp is what the help of serve says of proxySettings, tlsSettings and
@@ -155,122 +151,6 @@ func (t *tlsSettings) check(u string, proxies networks) error {
 func (a *acmeSettings) config() acme.Config {
 	return acme.Config{Hosts: a.Hosts, Email: a.Email, Directory: a.Directory, DNS: a.DNS, Program: a.Program}
 }
-
-// reach is how a server, and commands with its settings, reach the world:
-// through which proxies, and whom they trust. All clients are made with it.
-type reach struct {
-	proxies proxy.Settings
-	roots   *trust.Roots
-	jobs    bool
-}
-
-// openReach reads what the settings say of the way out; nil of both is what the
-// environment and the usual folder say.
-func openReach(p *proxySettings, folders []string, log *slog.Logger) (*reach, error) {
-	proxies, err := p.settings(true)
-	if err != nil {
-		return nil, fmt.Errorf("proxy: %w", err)
-	}
-	roots, err := trust.Open(trust.Config{Folders: folders, Log: log})
-	if err != nil {
-		return nil, fmt.Errorf("trust: %w", err)
-	}
-	return &reach{proxies: proxies, roots: roots, jobs: p != nil && p.Jobs}, nil
-}
-
-// reach is how a server or a command with the settings reaches the world. What
-// belongs to the installation is reached without a proxy.
-func (s *settings) reach(log *slog.Logger) (*reach, error) {
-	r, err := openReach(s.Proxy, s.Trust, log)
-	if err != nil {
-		return nil, err
-	}
-	own := []string{s.URL}
-	if n := s.Nomad; n != nil {
-		own = append(own, n.Address, n.Door)
-	}
-	if s.Cluster != nil {
-		own = append(own, s.Cluster.Advertise)
-	}
-	for _, address := range own {
-		if rule, err := proxy.ParseRules(hostName(address)); err == nil { // what is no rule, no proxy knows either
-			r.proxies = r.proxies.Add(rule...)
-		}
-	}
-	return r, nil
-}
-
-// way returns a transport for a client, which trusts also what is in a file.
-func (r *reach) way(file string) (http.RoundTripper, error) {
-	if file == "" {
-		return trust.NewWay(r.roots, r.proxies, nil), nil
-	}
-	more, err := certificatesIn(file)
-	return trust.NewWay(r.roots, r.proxies, more), err
-}
-
-// client returns a client that gives up after a while; 0 is never.
-func (r *reach) client(limit time.Duration) *http.Client {
-	return &http.Client{Timeout: limit, Transport: trust.NewWay(r.roots, r.proxies, nil)}
-}
-
-// wrap is for clients with transports of their own kind: they go through the
-// proxies too, and trust whom all do.
-func (r *reach) wrap(t *http.Transport) http.RoundTripper {
-	t.Proxy = r.proxies.Func()
-	return trust.Over(r.roots, t)
-}
-
-// trusting is wrap for clients that know their proxy.
-func (r *reach) trusting(t *http.Transport) http.RoundTripper { return trust.Over(r.roots, t) }
-
-// certificatesIn returns what is in a file in PEM form.
-func certificatesIn(file string) ([]byte, error) {
-	text, err := os.ReadFile(file)
-	if err == nil && !x509.NewCertPool().AppendCertsFromPEM(text) {
-		err = fmt.Errorf("%s holds no certificate in PEM form", file)
-	}
-	return text, err
-}
-
-// poolOf returns those of a file as the only ones that a part trusts; nil
-// without a file.
-func poolOf(file string) (*x509.CertPool, error) {
-	if file == "" {
-		return nil, nil
-	}
-	text, err := certificatesIn(file)
-	if err != nil {
-		return nil, err
-	}
-	pool := x509.NewCertPool()
-	pool.AppendCertsFromPEM(text)
-	return pool, nil
-}
-
-// forJobs adds what jobs have to know of the way out to what else they may
-// know, as the weakest: the proxy, if the settings say so.
-func (r *reach) forJobs(next func(context.Context, ci.Need) ([]ci.Var, []ci.SSHKey, error)) func(context.Context, ci.Need) ([]ci.Var, []ci.SSHKey, error) {
-	if !r.jobs {
-		return next
-	}
-	env, _ := r.proxies.Environ() // what it cannot say, rondo proxy check tells
-	return func(ctx context.Context, n ci.Need) ([]ci.Var, []ci.SSHKey, error) {
-		vars, keys, err := next(ctx, n)
-		if err != nil {
-			return vars, keys, err
-		}
-		var all []ci.Var
-		for _, e := range env {
-			name, value, _ := strings.Cut(e, "=")
-			all = append(all, ci.Var{Name: name, Value: value, Secret: strings.Contains(value, "@")})
-		}
-		return append(all, vars...), keys, nil
-	}
-}
-
-// trusted is what jobs trust besides their images, as PEM.
-func (r *reach) trusted() string { return string(r.roots.Own()) }
 
 // secure puts TLS, and what a balancer says, before the listeners of pages and
 // agents.

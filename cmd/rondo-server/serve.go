@@ -215,7 +215,10 @@ func (s *teamServer) take(set settings) (err error) {
 	if s.reach, err = set.reach(s.log); err != nil {
 		return err
 	}
-	s.parts = append(s.parts, s.reach.roots.Run)
+	s.parts = append(s.parts, s.reach.roots.Run, func(ctx context.Context) error {
+		s.reach.tryProxy(ctx, s.log, set.beyond())
+		return nil
+	})
 	return nil
 }
 

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -23,11 +24,19 @@ workflows: {main: {jobs: [hi]}}
 // team writes settings and returns the started server and its data folder.
 func team(t *testing.T, more string) (*server, string) {
 	t.Helper()
+	return teamWith(t, program(t), "ci.example.com", "127.0.0.1:0", more)
+}
+
+// teamWith is team with the program, the host in the server's url, and where it
+// listens.
+func teamWith(t *testing.T, cmd *exec.Cmd, host, listen, more string) (*server, string) {
+	t.Helper()
 	dir := serverDir(t)
 	data, file := filepath.Join(dir, "data"), filepath.Join(dir, "rondo.yml")
-	text := fmt.Sprintf("url: http://ci.example.com\nlisten: 127.0.0.1:0\nagents: 127.0.0.1:0\ndata: %s\n%s", data, more)
+	text := fmt.Sprintf("url: http://%s\nlisten: %s\nagents: 127.0.0.1:0\ndata: %s\n%s", host, listen, data, more)
 	require.NoError(t, os.WriteFile(file, []byte(text), 0o600))
-	s := start(t, program(t, "serve", "--json", "--config", file))
+	cmd.Args = append(cmd.Args, "serve", "--json", "--config", file)
+	s := start(t, cmd)
 	token, err := os.ReadFile(filepath.Join(data, "token"))
 	require.NoError(t, err)
 	s.Token = strings.TrimSpace(string(token))

@@ -41,12 +41,13 @@ type private struct {
 	t      *testing.T
 	ca     *authtest.Authority
 	folder string
+	host   string // by which clients are told to reach what it serves
 }
 
 func newPrivate(t *testing.T) private {
 	ca, err := authtest.NewAuthority()
 	require.NoError(t, err)
-	return private{t, ca, serverDir(t)}
+	return private{t, ca, serverDir(t), "127.0.0.1"}
 }
 
 // trust puts the authority into the folder.
@@ -56,7 +57,7 @@ func (p private) trust() {
 
 // config is that of a server here.
 func (p private) config() *tls.Config {
-	cfg, err := p.ca.TLS("127.0.0.1", "localhost")
+	cfg, err := p.ca.TLS("127.0.0.1", p.host)
 	require.NoError(p.t, err)
 	return cfg
 }
@@ -68,13 +69,18 @@ func (p private) serve(h http.Handler) string {
 	s.TLS = p.config()
 	s.StartTLS()
 	p.t.Cleanup(s.Close)
-	return s.URL
+	return p.named(s.URL)
+}
+
+// named is an address of loopback with the name for it.
+func (p private) named(address string) string {
+	return strings.Replace(address, "127.0.0.1", p.host, 1)
 }
 
 // files writes a certificate and its key.
 func (p private) files() (cert, key string) {
 	dir := p.t.TempDir()
-	c, k, err := p.ca.Issue(time.Now().Add(time.Hour), "127.0.0.1")
+	c, k, err := p.ca.Issue(time.Now().Add(time.Hour), "127.0.0.1", p.host)
 	require.NoError(p.t, err)
 	cert, key = filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")
 	require.NoError(p.t, errors.Join(os.WriteFile(cert, c, 0o600), os.WriteFile(key, k, 0o600)))
@@ -131,7 +137,7 @@ func (p private) s3(r *reach) func(context.Context) error {
 	server := s3test.StartTLS(p.t, cert, key)
 	server.Bucket("rondo")
 	set := s3Settings{
-		Bucket: "rondo", Endpoint: server.URL, PathStyle: true,
+		Bucket: "rondo", Endpoint: p.named(server.URL), PathStyle: true,
 		AccessKey: inEnv(p.t, "TEST_S3_KEY", s3test.AccessKey), SecretKey: inEnv(p.t, "TEST_S3_SECRET", s3test.SecretKey),
 	}
 	store, err := set.open(p.t.Context(), r)
@@ -267,7 +273,7 @@ func (p private) write(sink metrics.Sink) func(context.Context) error {
 // the receiver of a webhook and git in a job.
 func TestCRT01_CRT04_RunningServerFollowsTheFolder(t *testing.T) {
 	p := newPrivate(t)
-	hub := forgetest.NewEnterprise(t, p.config())
+	hub := forgetest.NewEnterprise(t, p.host, p.config())
 	shop := hub.Repo("acme/shop")
 	shop.Commit("main", "first", map[string]string{".circleci/config.yml": fmt.Sprintf(`
 version: 2.1
@@ -279,23 +285,8 @@ workflows: {main: {jobs: [hi]}}
 		body, _ := io.ReadAll(r.Body)
 		told <- string(body)
 	}))
-	dir, address := serverDir(t), freePort(t)
-	file, key := filepath.Join(dir, "rondo.yml"), filepath.Join(dir, "webhook")
-	require.NoError(t, os.WriteFile(key, []byte(strings.Repeat("s", 40)), 0o600))
-	require.NoError(t, os.WriteFile(file, fmt.Appendf(nil, `
-url: http://%s
-listen: %s
-agents: 127.0.0.1:0
-data: %s/data
-trust: [%s]
-webhooks: {allow: [127.0.0.0/8]}
-github: {host: %q, token: "env:TEST_GITHUB_TOKEN", webhook_secret: "file:%s"}
-`, address, address, dir, p.folder, hub.URL(), key), 0o600))
-	t.Setenv("TEST_GITHUB_TOKEN", forgetest.Token)
-	s := start(t, program(t, "serve", "--json", "--config", file))
-	token, err := os.ReadFile(filepath.Join(dir, "data", "token"))
-	require.NoError(t, err)
-	s.Token = strings.TrimSpace(string(token))
+	s := hooked(t, fmt.Sprintf("trust: [%s]\nwebhooks: {allow: [127.0.0.0/8]}\n"+
+		"github: {host: %q, token: \"env:TEST_GITHUB_TOKEN\", webhook_secret: \"env:TEST_WEBHOOK\"}\n", p.folder, hub.URL()))
 	follow := func() (int, string) { return s.call("POST", "/api/v1.1/project/gh/acme/shop/follow", "") }
 	code, body := follow()
 	require.NotEqual(t, 200, code)

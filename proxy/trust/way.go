@@ -33,13 +33,15 @@ func NewWay(r *Roots, s proxy.Settings, more []byte) *Way {
 }
 
 // Over returns a way that makes connections as base does: its proxy, dialer,
-// bounds, and certificate of the client. Base itself is not used any more. One
+// bounds, and certificate of the client; only the answers of the proxy to
+// CONNECT are its own business. Base itself is not used any more. One
 // whose TLS names authorities (RootCAs) goes on to trust these alone.
 func Over(r *Roots, base *http.Transport) *Way {
 	base = base.Clone()
 	if base.TLSClientConfig == nil {
 		base.TLSClientConfig = &tls.Config{MinVersion: tls.VersionTLS12}
 	}
+	base.OnProxyConnectResponse = proxy.Connected
 	// What HTTP/2 has set up belongs to the connections of base; each new
 	// transport is to have its own.
 	if _, two := base.TLSNextProto["h2"]; two {
@@ -49,9 +51,21 @@ func Over(r *Roots, base *http.Transport) *Way {
 	return &Way{roots: r, base: base}
 }
 
-// RoundTrip implements [http.RoundTripper].
+// RoundTrip implements [http.RoundTripper]. A proxy that does not let the
+// request through is a [proxy.Refusal].
 func (w *Way) RoundTrip(r *http.Request) (*http.Response, error) {
-	return w.transport().RoundTrip(r)
+	t := w.transport()
+	res, err := t.RoundTrip(r)
+	if err != nil || t.Proxy == nil || res.StatusCode != http.StatusProxyAuthRequired {
+		return res, err
+	}
+	if via, err := t.Proxy(r); err == nil {
+		if err := proxy.Answered(via, res); err != nil {
+			_ = res.Body.Close() // there is nothing to read in it
+			return nil, err
+		}
+	}
+	return res, nil
 }
 
 // transport returns the transport of now. Connections of an earlier one that

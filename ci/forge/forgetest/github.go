@@ -55,10 +55,11 @@ type Fault struct {
 }
 
 // NewGitHub starts a fake that ends with the test.
-func NewGitHub(t testing.TB) *GitHub { return NewEnterprise(t, nil) }
+func NewGitHub(t testing.TB) *GitHub { return NewEnterprise(t, "127.0.0.1", nil) }
 
-// NewEnterprise is NewGitHub with a certificate; nil speaks no TLS.
-func NewEnterprise(t testing.TB, cfg *tls.Config) *GitHub {
+// NewEnterprise is NewGitHub with a name in its addresses, which leads to this
+// machine for who is to reach it, and a certificate; nil speaks no TLS.
+func NewEnterprise(t testing.TB, host string, cfg *tls.Config) *GitHub {
 	g := Unplugged(t)
 	server := httptest.NewUnstartedServer(g)
 	server.TLS = cfg
@@ -68,7 +69,7 @@ func NewEnterprise(t testing.TB, cfg *tls.Config) *GitHub {
 		server.StartTLS()
 	}
 	t.Cleanup(server.Close)
-	g.url = server.URL
+	g.url = strings.Replace(server.URL, "127.0.0.1", host, 1)
 	return g
 }
 
