@@ -3,8 +3,10 @@ package metrics
 import (
 	"context"
 	"errors"
+	"io"
 	"log/slog"
 	"math/rand/v2"
+	"reflect"
 	"slices"
 	"sync"
 	"time"
@@ -28,7 +30,9 @@ func (f InputFunc) Gather(ctx context.Context) ([]Sample, error) { return f(ctx)
 // A Sink takes samples to a platform. Suite metricstest says what it must do.
 // Write returns when the platform has taken them all. An error that wraps
 // [ErrRefused] says that the same samples will never be taken; any other error,
-// that they may be given again. Write is never called twice at once.
+// that they may be given again. Write is never called twice at once. A sink with
+// a method Close() error is closed after its last Write, when a hub has no more
+// use for it.
 type Sink interface {
 	Write(ctx context.Context, samples []Sample) error
 }
@@ -84,6 +88,8 @@ type Hub struct {
 
 	mu    sync.Mutex
 	lines []*line
+	gone  []*line       // replaced, and not closed yet
+	ended bool          // Run has, so nothing is written any more
 	reset chan struct{} // closed when the lines are replaced
 	own   *Registry
 }
@@ -112,7 +118,8 @@ func NewHub(inputs []Named[Input], cfg Config) *Hub {
 
 // Use replaces the sinks, while the hub runs or before. A sink whose name was in
 // use keeps what waits for it, so a new setting loses nothing; what waits for a
-// name that is gone is given up.
+// name that is gone is given up. Run closes the sinks that were replaced; one that
+// is given again is the same one.
 func (h *Hub) Use(sinks ...Named[Sink]) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -127,12 +134,41 @@ func (h *Hub) Use(sinks ...Named[Sink]) {
 		}
 		h.lines = append(h.lines, l)
 	}
+	h.gone = append(h.gone, old...)
+	if h.ended {
+		h.close()
+	}
 	close(h.reset)
 	h.reset = make(chan struct{})
 }
 
-// Run works until ctx ends, then gives sinks a short time for what waits, and
-// returns nil.
+// same reports whether two sinks are one. Those that cannot be compared are not.
+func same(a, b Sink) bool {
+	return reflect.TypeOf(a) == reflect.TypeOf(b) && reflect.ValueOf(a).Comparable() && a == b
+}
+
+// close closes the sinks that are gone, and when Run has ended all of them.
+// Nobody writes to them, and mu is held.
+func (h *Hub) close() {
+	keep := h.lines
+	if h.ended {
+		h.gone, h.lines, keep = append(h.gone, h.lines...), nil, nil
+	}
+	for _, l := range h.gone {
+		c, ok := l.sink.(io.Closer)
+		if !ok || slices.ContainsFunc(keep, func(k *line) bool { return same(k.sink, l.sink) }) {
+			continue
+		}
+		keep = append(slices.Clip(keep), l) // once
+		if err := c.Close(); err != nil {
+			h.log.Warn("metrics: close a sink", "sink", l.name, "err", err)
+		}
+	}
+	h.gone = nil
+}
+
+// Run works until ctx ends, then gives sinks a short time for what waits, closes
+// them, and returns nil. It is called once.
 func (h *Hub) Run(ctx context.Context) error {
 	g, all := errgroup.WithContext(context.WithoutCancel(ctx))
 	g.Go(func() error {
@@ -150,6 +186,7 @@ func (h *Hub) Run(ctx context.Context) error {
 	})
 	for {
 		h.mu.Lock()
+		h.close()
 		lines, reset := h.lines, h.reset
 		h.mu.Unlock()
 		work, stop := context.WithCancel(all)
@@ -165,7 +202,7 @@ func (h *Hub) Run(ctx context.Context) error {
 			stop()
 			_ = sending.Wait()
 			err := g.Wait()
-			h.finish(lines)
+			h.finish()
 			return err
 		}
 	}
@@ -230,52 +267,6 @@ func (h *Hub) Put(samples ...Sample) {
 			h.own.Count("metrics.dropped_total", float64(n), Tag{"sink", l.name})
 		}
 	}
-}
-
-// A line is what waits for one sink.
-type line struct {
-	name string
-	sink Sink
-	most int
-	wake chan struct{}
-
-	mu   sync.Mutex
-	wait []Sample
-	bad  map[string]bool
-}
-
-// put appends samples and returns how many of the oldest were dropped for it.
-func (l *line) put(samples []Sample) (dropped int) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.wait = append(l.wait, samples...)
-	if dropped = max(0, len(l.wait)-l.most); dropped > 0 {
-		l.wait = append(make([]Sample, 0, l.most), l.wait[dropped:]...)
-	}
-	select {
-	case l.wake <- struct{}{}:
-	default:
-	}
-	return dropped
-}
-
-// take removes the oldest n.
-func (l *line) take(n int) []Sample {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	n = min(n, len(l.wait))
-	taken := l.wait[:n:n]
-	l.wait = l.wait[n:]
-	return taken
-}
-
-// back puts what was taken before what waits now; what has no room is dropped.
-func (l *line) back(samples []Sample) (dropped int) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	dropped = max(0, len(samples)+len(l.wait)-l.most)
-	l.wait = append(append([]Sample(nil), samples[min(dropped, len(samples)):]...), l.wait...)
-	return dropped
 }
 
 // send gives a sink what waits for it until ctx ends.
@@ -358,8 +349,11 @@ func (a *AllRefused) Error() string { return a.Err.Error() }
 // Unwrap returns the error behind it, and [ErrRefused].
 func (a *AllRefused) Unwrap() []error { return []error{a.Err, ErrRefused} }
 
-// finish gives the sinks a last chance.
-func (h *Hub) finish(lines []*line) {
+// finish gives the sinks a last chance, and closes them.
+func (h *Hub) finish() {
+	h.mu.Lock()
+	lines := h.lines
+	h.mu.Unlock()
 	ctx, cancel := context.WithTimeout(context.Background(), h.cfg.Final)
 	defer cancel()
 	var g errgroup.Group
@@ -375,4 +369,8 @@ func (h *Hub) finish(lines []*line) {
 		})
 	}
 	_ = g.Wait() // they return nil
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.ended = true
+	h.close()
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"iter"
 	"net/http"
 	"net/netip"
 	"net/url"
@@ -122,11 +123,23 @@ func (m metricsSettings) check() error {
 // settings by their place in the file: chapter.part.field.
 func fieldsOf(chapter string, err error) error {
 	var all []error
-	for line := range strings.SplitSeq(err.Error(), "\n") {
-		part, rest, _ := strings.Cut(strings.TrimPrefix(line, "invalid: "), ": ")
+	for part, rest := range faults(err) {
 		all = append(all, errors.New(chapter+"."+part+"."+rest))
 	}
 	return errors.Join(all...)
+}
+
+// faults are what a package finds wrong with its settings: the part, and the
+// field with what is wrong, of each line of its error.
+func faults(err error) iter.Seq2[string, string] {
+	return func(yield func(part, rest string) bool) {
+		for line := range strings.SplitSeq(err.Error(), "\n") {
+			part, rest, _ := strings.Cut(strings.TrimPrefix(line, "invalid: "), ": ")
+			if !yield(part, rest) {
+				return
+			}
+		}
+	}
 }
 
 func (c *cloudwatchSettings) config() cloudwatch.Config {
@@ -238,11 +251,37 @@ func pairs(tags map[string]string) []metrics.Tag {
 
 // use makes the sinks of the settings those of the hub.
 func (f *figures) use(ctx context.Context, set metricsSettings) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	sinks, err := f.sinks(ctx, set)
+	if err != nil {
+		for _, s := range sinks { // those that were opened
+			if c, ok := s.T.(io.Closer); ok {
+				_ = c.Close() // nothing was written
+			}
+		}
+		return fmt.Errorf("metrics: %w", err)
+	}
+	f.hub.Use(sinks...)
+	f.set = set
+	return nil
+}
+
+// inForce are the settings in force, which SIGHUP may have changed.
+func (f *figures) inForce() metricsSettings {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.set
+}
+
+// sinks opens the sinks of the settings; those that were opened come also with
+// an error.
+func (f *figures) sinks(ctx context.Context, set metricsSettings) ([]metrics.Named[metrics.Sink], error) {
 	sinks := []metrics.Named[metrics.Sink]{{Name: "prometheus", T: f.page}}
 	if d := set.DataDog; d != nil {
 		sink, err := d.open(f.client)
 		if err != nil {
-			return fmt.Errorf("metrics: %w", err)
+			return sinks, err
 		}
 		sinks = append(sinks, metrics.Named[metrics.Sink]{Name: "datadog", T: sink})
 	}
@@ -253,27 +292,20 @@ func (f *figures) use(ctx context.Context, set metricsSettings) error {
 		cfg.AccessKey, err = c.AccessKey.read()
 		cfg.SecretKey, err2 = c.SecretKey.read()
 		if err := errors.Join(err, err2); err != nil {
-			return fmt.Errorf("metrics.cloudwatch: %w", err)
+			return sinks, fmt.Errorf("cloudwatch: %w", err)
 		}
 		sink, err := cloudwatch.New(ctx, cfg)
 		if err != nil {
-			return fmt.Errorf("metrics: %w", err)
+			return sinks, err
 		}
 		sinks = append(sinks, metrics.Named[metrics.Sink]{Name: "cloudwatch", T: sink})
 	}
-	f.hub.Use(append(sinks, f.saved(ctx, set)...)...)
-	f.mu.Lock()
-	f.set = set
-	f.mu.Unlock()
-	return nil
+	return append(sinks, f.saved(ctx, set)...), nil
 }
 
 // again makes the sinks of the settings in force anew, with what is saved now.
 func (f *figures) again(ctx context.Context) error {
-	f.mu.Lock()
-	set := f.set
-	f.mu.Unlock()
-	return f.use(ctx, set)
+	return f.use(ctx, f.inForce())
 }
 
 func (d *datadogSettings) open(client *http.Client) (metrics.Sink, error) {
@@ -387,7 +419,7 @@ func (in *installation) queueFigures(context.Context) ([]metrics.Sample, error) 
 }
 
 // metricsPage shows the figures to who has the token, or without one to this
-// machine.
+// machine: those of the last interval, since asking changes none.
 func (in *installation) metricsPage(w http.ResponseWriter, r *http.Request) {
 	f := in.figures
 	token, _ := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
@@ -399,7 +431,6 @@ func (in *installation) metricsPage(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "metrics.token of the settings is wanted as a bearer token; without that setting only this machine is answered", http.StatusUnauthorized)
 		return
 	}
-	f.hub.Gather(r.Context())
 	f.page.ServeHTTP(w, r)
 }
 

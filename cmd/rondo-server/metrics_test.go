@@ -94,6 +94,28 @@ func TestMET12_ServeWithMetrics(t *testing.T) {
 	require.Equal(t, 0, s.stop(), s.errors())
 }
 
+// Whoever asks for the page changes nothing: sinks get what the interval gives,
+// here the one at the end.
+func TestMET12_AskingForThePageOnlyReads(t *testing.T) {
+	cloud := metricstest.NewDataDog(datadogKey)
+	defer cloud.Close()
+	t.Setenv("DD_KEY", datadogKey)
+	s, _ := team(t, fmt.Sprintf("metrics: {interval: 1h, datadog: {api_key: \"env:DD_KEY\", url: %q}}\n", cloud.URL))
+	for range 5 {
+		code, text := s.call("GET", "/metrics", "")
+		require.Equal(t, http.StatusOK, code)
+		require.NotContains(t, text, "poll_failure", "the interval is not over")
+	}
+	require.Equal(t, 0, s.stop(), s.errors())
+	n := 0
+	for _, x := range cloud.Series() {
+		if x.Metric == "circle.nomad.server_agent.jobs.pending" {
+			n += len(x.Points)
+		}
+	}
+	require.Equal(t, 1, n)
+}
+
 // Each field says what is wrong with it.
 func TestMET09_Settings(t *testing.T) {
 	for text, want := range map[string]string{

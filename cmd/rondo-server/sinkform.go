@@ -30,7 +30,7 @@ func (f sinkForm) section() web.SettingsSection {
 			{Name: "api_key", Label: "API key", Kind: "secret", Help: "32 hexadecimal digits."},
 			{Name: "site", Label: "Site", Kind: "text", Help: "As in datadoghq.eu. Empty is datadoghq.com."},
 		}
-		if f.in.metering.DataDog != nil {
+		if f.in.figures.inForce().DataDog != nil {
 			x.Locked = "It is set in the file of settings (metrics.datadog)."
 		}
 		return x
@@ -45,7 +45,7 @@ func (f sinkForm) section() web.SettingsSection {
 		{Name: "region", Label: "Region", Kind: "text", Help: "As in us-west-2. Empty is that of the machine, with an instance profile."},
 		{Name: "namespace", Label: "Namespace", Kind: "text", Help: "As in ci_metrics."},
 	}
-	if f.in.metering.CloudWatch != nil {
+	if f.in.figures.inForce().CloudWatch != nil {
 		x.Locked = "It is set in the file of settings (metrics.cloudwatch)."
 	}
 	return x
@@ -109,8 +109,7 @@ func (f sinkForm) sinkOf(ctx context.Context, v map[string]string) (metrics.Sink
 	sink, err := f.sink(ctx, v)
 	if errors.Is(err, ci.ErrInvalid) { // the form says already what it is about
 		var all []string
-		for line := range strings.SplitSeq(err.Error(), "\n") {
-			_, text, _ := strings.Cut(strings.TrimPrefix(line, "invalid: "), ": ")
+		for _, text := range faults(err) {
 			all = append(all, text)
 		}
 		return nil, fmt.Errorf("%s: %w", strings.Join(all, "; "), ci.ErrInvalid)

@@ -2,10 +2,8 @@ package main
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
 	"slices"
 
 	"github.com/rondo-ci/rondo/metrics/doctor"
@@ -37,9 +35,9 @@ It ends with 1 when something is left to mend.`,
   rondo metrics config doctor --write influxdb.conf`,
 		Args: cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			files, err := telegrafFiles(args)
+			files, err := doctor.Read(args...)
 			if err != nil {
-				return err
+				return codeError{exitUsage, err}
 			}
 			mended, found := doctor.Examine(files...)
 			left := len(found)
@@ -76,33 +74,4 @@ It ends with 1 when something is left to mend.`,
 	cmd.Flags().BoolVar(&fix, "write", false, "mend the files")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
 	return cmd
-}
-
-// telegrafFiles reads the files, and those of folders.
-func telegrafFiles(paths []string) ([]doctor.File, error) {
-	var all []doctor.File
-	for _, path := range paths {
-		names := []string{path}
-		info, err := os.Stat(path)
-		if err != nil {
-			return nil, codeError{exitUsage, err}
-		}
-		if info.IsDir() {
-			if names, err = filepath.Glob(filepath.Join(path, "*.conf")); err != nil {
-				return nil, err
-			}
-			slices.Sort(names)
-		}
-		for _, name := range names {
-			text, err := os.ReadFile(name)
-			if err != nil {
-				return nil, err
-			}
-			all = append(all, doctor.File{Name: name, Text: string(text)})
-		}
-	}
-	if len(all) == 0 {
-		return nil, codeError{exitUsage, errors.New("there is no file *.conf")}
-	}
-	return all, nil
 }

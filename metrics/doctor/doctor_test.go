@@ -2,6 +2,8 @@ package doctor_test
 
 import (
 	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -80,4 +82,25 @@ func ExampleExamine() {
 	// influxdb.conf:2: url is not read: there may be several: write urls = ["http://db:8086"]
 	// [[outputs.influxdb]]
 	// urls = ["http://db:8086"]
+}
+
+// Folders are read whatever their name is, in the order of names.
+func TestMET11_Read(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "[a-b]*")
+	require.NoError(t, os.MkdirAll(filepath.Join(dir, "folder"), 0o755))
+	for _, name := range []string{"b.conf", "a.conf", "notes.txt"} {
+		require.NoError(t, os.WriteFile(filepath.Join(dir, name), []byte(name), 0o600))
+	}
+	files, err := doctor.Read(dir, filepath.Join(dir, "notes.txt"))
+	require.NoError(t, err)
+	require.Equal(t, []doctor.File{
+		{Name: dir + "/a.conf", Text: "a.conf"}, {Name: dir + "/b.conf", Text: "b.conf"}, {Name: dir + "/notes.txt", Text: "notes.txt"},
+	}, files)
+	for _, c := range []struct {
+		paths []string
+		says  string
+	}{{nil, "no file or folder"}, {[]string{filepath.Join(dir, "folder")}, "no file *.conf in"}, {[]string{"/no/such"}, "/no/such"}} {
+		_, err := doctor.Read(c.paths...)
+		require.ErrorContains(t, err, c.says)
+	}
 }

@@ -5,7 +5,8 @@
 // /etc/circleconfig/telegraf/*.conf), mends old spellings in memory as package
 // doctor does, and runs them together as one agent. When a file changes, the
 // agent of the new files takes the place of the old one, if they are right; when
-// they are not, that is said with file and line and the old one stays.
+// they are not, that is said with file and line and the old one stays. An input of
+// StatsD of which nothing has changed goes on meanwhile.
 //
 // The package is a module of its own, because Telegraf brings a hundred others.
 // It never changes a file.
@@ -18,9 +19,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"os"
-	"path/filepath"
-	"slices"
 	"strings"
 	"time"
 
@@ -36,7 +34,6 @@ import (
 	_ "github.com/influxdata/telegraf/plugins/inputs/docker"
 	_ "github.com/influxdata/telegraf/plugins/inputs/mem"
 	_ "github.com/influxdata/telegraf/plugins/inputs/net"
-	_ "github.com/influxdata/telegraf/plugins/inputs/statsd"
 	_ "github.com/influxdata/telegraf/plugins/inputs/system"
 	_ "github.com/influxdata/telegraf/plugins/outputs/cloudwatch"
 	_ "github.com/influxdata/telegraf/plugins/outputs/datadog"
@@ -89,12 +86,16 @@ func (r *Runner) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	intakes := adopt(loaded, nil)
 	for {
 		r.log.Info("telegraf runs", "inputs", strings.Join(loaded.InputNames(), " "), "outputs", strings.Join(loaded.OutputNames(), " "))
 		one, stop := context.WithCancel(ctx)
 		done := make(chan error, 1)
 		go func() { done <- agent.NewAgent(loaded).Run(one) }()
 		next, now, err := r.wait(ctx, files, done)
+		if next != nil {
+			intakes = handOver(next, intakes)
+		}
 		stop()
 		if err == nil || ctx.Err() != nil {
 			if ended := <-done; ended != nil && ctx.Err() == nil {
@@ -150,27 +151,9 @@ func sum(files []doctor.File) [32]byte {
 
 // read returns the files.
 func (r *Runner) read() ([]doctor.File, error) {
-	var all []doctor.File
-	for _, path := range r.cfg.Paths {
-		names := []string{path}
-		if info, err := os.Stat(path); err != nil {
-			return nil, fmt.Errorf("telegraf: %w", err)
-		} else if info.IsDir() {
-			if names, err = filepath.Glob(filepath.Join(path, "*.conf")); err != nil {
-				return nil, fmt.Errorf("telegraf: %s: %w", path, err)
-			}
-			slices.Sort(names)
-		}
-		for _, name := range names {
-			text, err := os.ReadFile(name)
-			if err != nil {
-				return nil, fmt.Errorf("telegraf: %w", err)
-			}
-			all = append(all, doctor.File{Name: name, Text: string(text)})
-		}
-	}
-	if len(all) == 0 {
-		return nil, fmt.Errorf("telegraf: no file *.conf in %s", strings.Join(r.cfg.Paths, ", "))
+	all, err := doctor.Read(r.cfg.Paths...)
+	if err != nil {
+		return nil, fmt.Errorf("telegraf: %w", err)
 	}
 	return all, nil
 }

@@ -12,6 +12,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -74,6 +75,25 @@ func (db *influx) has(parts ...string) func() bool {
 		}
 		return true
 	}
+}
+
+// sum adds what a counter has given.
+func (db *influx) sum(name string) (n int) {
+	db.mu.Lock()
+	defer db.mu.Unlock()
+	for line := range strings.Lines(db.text) {
+		if !strings.HasPrefix(line, name+",") {
+			continue
+		}
+		_, value, _ := strings.Cut(line, " value=")
+		digits, _, _ := strings.Cut(value, "i")
+		one, err := strconv.Atoi(digits)
+		if err != nil {
+			return -1
+		}
+		n += one
+	}
+	return n
 }
 
 // safe is a buffer for two.
@@ -140,6 +160,65 @@ func TestMET14_StatsD(t *testing.T) {
 		return db.has("circle.nomad.server_agent.jobs.pending,class=medium,", "value=7")()
 	}, 30*time.Second, 100*time.Millisecond, "MET-14")
 	require.Contains(t, log.String(), "inputs=statsd")
+}
+
+// No datagram is lost while other files change, nor what was counted when the
+// input itself changes or ends.
+func TestMET14_NothingIsLostAtAReload(t *testing.T) {
+	db := newInflux(t)
+	c, err := net.ListenPacket("udp", "127.0.0.1:0")
+	require.NoError(t, err)
+	address := c.LocalAddr().String()
+	require.NoError(t, c.Close())
+	dir := t.TempDir()
+	input := func(options string) {
+		write(t, filepath.Join(dir, "in.conf"), fmt.Sprintf("[[inputs.statsd]]\n  service_address = %q\n%s", address, options))
+	}
+	tag := func(n int) {
+		write(t, filepath.Join(dir, "agent.conf"), fmt.Sprintf("[global_tags]\n  run = \"%d\"\n[agent]\n  interval = \"1h\"\n  flush_interval = \"1h\"\n", n))
+	}
+	write(t, filepath.Join(dir, "out.conf"), fmt.Sprintf("[[outputs.influxdb]]\n  urls = [%q]\n  database = \"testdb\"\n", db.URL))
+	input("")
+	tag(0)
+	log := &safe{}
+	ctx, stop := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() {
+		done <- telegraf.New(telegraf.Config{Paths: []string{dir}, Look: 20 * time.Millisecond, Log: slog.New(slog.NewTextHandler(log, nil))}).Run(ctx)
+	}()
+	out, err := net.Dial("udp", address)
+	require.NoError(t, err)
+	defer out.Close()
+	probe := func() bool { // whether somebody listens; it counts nothing
+		_, err := fmt.Fprint(out, "probe:1|g")
+		_, again := fmt.Fprint(out, "probe:1|g") // tells what became of the first
+		return err == nil && again == nil
+	}
+	require.Eventually(t, probe, 30*time.Second, 20*time.Millisecond)
+	sent := 0
+	send := func() {
+		_, err := fmt.Fprint(out, "hits:1|c")
+		require.NoError(t, err, "somebody listens all the time")
+		sent++
+	}
+	for n := 1; n <= 4; n++ { // every interval is an hour: only the ends of agents give figures
+		tag(n)
+		require.Eventually(t, func() bool {
+			send()
+			return strings.Count(log.String(), "telegraf runs") == n+1
+		}, 30*time.Second, 100*time.Microsecond)
+	}
+	require.Equal(t, 0, db.sum("hits"), "the intake goes on")
+	first := sent
+	input("  number_workers_threads = 2\n") // another one: what the old one has counted is given
+	require.Eventually(t, func() bool { return db.sum("hits") == first }, 30*time.Second, 20*time.Millisecond)
+	require.Eventually(t, probe, 30*time.Second, 20*time.Millisecond)
+	for range 100 {
+		send()
+	}
+	stop()
+	require.NoError(t, <-done)
+	require.Equal(t, sent, db.sum("hits"))
 }
 
 // Wrong files at the start say what and where.

@@ -25,6 +25,9 @@ understood and told; "rondo metrics doctor PATH" explains and mends them.
 The Rondo server sends its own figures to an [[inputs.statsd]] with
 datadog_extensions = true, when its settings say metrics: {datadog: {agent:
 "127.0.0.1:8125"}}.
+
+Authorities in /usr/local/share/ca-certificates are trusted besides those of the
+system, as they are at the start.
 `
 
 func main() {
@@ -33,6 +36,9 @@ func main() {
 	if flag.NArg() == 0 {
 		flag.Usage()
 		os.Exit(2)
+	}
+	if os.Getenv("SSL_CERT_DIR") == "" { // what Go looks at, and the folder of the server
+		_ = os.Setenv("SSL_CERT_DIR", "/etc/ssl/certs:/etc/pki/tls/certs:/usr/local/share/ca-certificates") // the name is a good one
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
