@@ -48,7 +48,7 @@ func Catalogue() []Metric {
 		{Name: "cicd.worker.count", Kind: Gauge, Unit: "1", Labels: []string{"state"}, Help: "nodes: available, busy, offline"},
 
 		{Name: "machines.count", Kind: Gauge, Unit: "1", Labels: []string{"kind", "state"}, Help: "machines of the machine service by state"},
-		{Name: "machines.stale", Kind: Gauge, Unit: "1", Help: "machines whose task is over, or that are older than they may be", Alert: "NAME > 0", For: "15m"},
+		{Name: "machines.stale", Kind: Gauge, Unit: "1", Help: "machines that are older than they may be (leak_hours)", Alert: "NAME > 0", For: "15m"},
 		{Name: "machines.oldest", Kind: Gauge, Unit: "seconds", Help: "age of the oldest machine", Alert: "NAME > 86400", For: "5m"},
 		{Name: "machines.boot", Kind: Dist, Unit: "seconds", Labels: []string{"kind"}, Help: "from the request of a machine until it can take a job"},
 		{Name: "volumes.count", Kind: Gauge, Unit: "1", Labels: []string{"state"}, Help: "layer-cache volumes by state"},

@@ -272,7 +272,7 @@ func TestMET12_Reload(t *testing.T) {
 }
 
 // Healthy is silent; a fault is one line, and its end one.
-func TestMET08_Silence(t *testing.T) {
+func TestMET03_MET08_SilentUntilThePollFails(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var log bytes.Buffer
 		var fault error
@@ -313,6 +313,7 @@ func TestMET08_Silence(t *testing.T) {
 			time.Sleep(time.Minute)
 			synctest.Wait()
 			require.Equal(t, 2, strings.Count(log.String(), "\n"), log.String())
+			require.Equal(t, map[string]float64{"poll_failure": 0, "jobs.pending": 7, "jobs.running": 3, "jobs.complete": 2, "jobs.dead": 4}, at(), "MET-03: healed")
 		})
 	})
 }

@@ -194,6 +194,9 @@ func (in *installation) openMetrics(ctx context.Context, set metricsSettings) er
 		{Name: "cluster", T: metrics.Poller{Poll: in.countJobs}},
 		{Name: "queue", T: metrics.InputFunc(in.queueFigures)},
 	}
+	if in.garage != nil {
+		inputs = append(inputs, metrics.Named[metrics.Input]{Name: "machines", T: newMachineFigures(in.garage.fleet, in.machining.config().Times.Leak)})
+	}
 	if in.shown != nil {
 		inputs = append(inputs, metrics.Named[metrics.Input]{Name: "certificate", T: metrics.InputFunc(in.certificateFigures)})
 	}

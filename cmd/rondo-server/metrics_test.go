@@ -16,6 +16,7 @@ import (
 	"github.com/rondo-ci/rondo/ci"
 	"github.com/rondo-ci/rondo/metrics/metricstest"
 	"github.com/rondo-ci/rondo/metrics/prometheus"
+	"github.com/rondo-ci/rondo/scheduler/nomad/nomadtest"
 	"github.com/stretchr/testify/require"
 )
 
@@ -178,5 +179,79 @@ func TestPRT03_FiguresFromTheNetworksThatAreNamed(t *testing.T) {
 			}
 			require.Equal(t, 0, s.stop(), s.errors())
 		})
+	}
+}
+
+// The five figures of the guide from a cluster with too little room: exact
+// counts, of which complete is what of dead ended well; and poll_failure, which
+// comes and goes with the cluster.
+func TestMET03_MET04_MET05_MET06_MET07_TheFive(t *testing.T) {
+	fake, address := fakeNomad(t)
+	open, more := filepath.Join(t.TempDir(), "open"), ""
+	for n := range 9 {
+		more += fmt.Sprintf(", {wait: {name: w%d}}", n)
+	}
+	r := newRepo(t, fmt.Sprintf(`
+version: 2.1
+jobs:
+  wait: {machine: true, resource_class: small, steps: [{run: 'while [ ! -e %[1]s ]; do sleep 0.1; done'}]}
+  bad: {machine: true, resource_class: small, steps: [{run: 'while [ ! -e %[1]s ]; do sleep 0.1; done; exit 1'}]}
+workflows: {main: {jobs: [bad%[2]s]}}
+`, open, more))
+	door := freeAddress(t)
+	s, _ := teamAt(t, door, fmt.Sprintf("folders: [%s]\nmetrics: {interval: 1s}\nnomad: {address: %s, door: \"http://%s\", reserve: {cpu: 7}}\n", r.dir, address, door))
+	says := func(failure, pending, running, complete, dead int) func() bool {
+		return func() bool {
+			_, text := s.call("GET", "/metrics", "")
+			for name, n := range map[string]int{"poll_failure": failure, "jobs_pending": pending, "jobs_running": running, "jobs_complete": complete, "jobs_dead": dead} {
+				if !strings.Contains(text, fmt.Sprintf("circle_nomad_server_agent_%s %d\n", name, n)) && n >= 0 {
+					return false
+				}
+			}
+			return true
+		}
+	}
+	s.eventually("3 run and 7 wait", says(0, 7, 3, 0, 0))
+	fake.SetFault(func(*http.Request) nomadtest.Fault { return nomadtest.Fault{Status: http.StatusInternalServerError} })
+	s.eventually("the poll fails", says(1, -1, -1, -1, -1))
+	fake.SetFault(nil)
+	s.eventually("it works again", says(0, 7, 3, 0, 0))
+	require.NoError(t, os.WriteFile(open, nil, 0o600))
+	s.eventually("all have ended", says(0, 0, 0, 9, 10))
+	require.Equal(t, 0, s.stop(), s.errors())
+}
+
+// The tags of all figures are on every one that leaves the server: its own, and
+// those that others send.
+func TestMET13_TagsOfAll(t *testing.T) {
+	cloud := metricstest.NewDataDog(datadogKey)
+	defer cloud.Close()
+	t.Setenv("DD_KEY", datadogKey)
+	udp := freeUDP(t)
+	r := newRepo(t, hello)
+	s, _ := team(t, fmt.Sprintf("folders: [%s]\nmetrics: {interval: 1s, tags: {Env: staging, team: ci}, statsd: {listen: %q}, datadog: {api_key: \"env:DD_KEY\", url: %q}}\n", r.dir, udp, cloud.URL))
+	s.waitEnd(ci.WorkflowEnded, "main")
+	out, err := net.Dial("udp", udp)
+	require.NoError(t, err)
+	defer out.Close()
+	_, err = out.Write([]byte("theirs:1|c|#Env:mine,x:y"))
+	require.NoError(t, err)
+	names := func() map[string]bool {
+		all := map[string]bool{}
+		for _, x := range cloud.Series() {
+			all[x.Metric] = true
+		}
+		return all
+	}
+	s.eventually("figures of all kinds", func() bool {
+		n := names()
+		return n["theirs"] && n["circle.nomad.server_agent.jobs.pending"] && n["queue.run"] && n["jobs.ended_total"]
+	})
+	require.Equal(t, 0, s.stop(), s.errors())
+	for _, x := range cloud.Series() {
+		require.Contains(t, x.Tags, "team:ci", x.Metric)
+		if x.Metric != "theirs" { // who says it of themselves knows better
+			require.Contains(t, x.Tags, "Env:staging", x.Metric)
+		}
 	}
 }
