@@ -89,7 +89,9 @@ func TestCRT08_EachFieldOfTheFormOfTheCertificate(t *testing.T) {
 	folder, err := datadir.Open(filepath.Join(dir, "data"))
 	require.NoError(t, err)
 	defer folder.Close()
-	in := &installation{url: "https://ci.example.com", folder: folder}
+	reach, err := openReach(nil, nil, nil)
+	require.NoError(t, err)
+	in := &installation{url: "https://ci.example.com", folder: folder, reach: reach}
 	form := tlsForm{in}
 	for name, c := range map[string]struct{ cert, key, want string }{
 		"no certificate":    {"", goodKey, "certificate"},

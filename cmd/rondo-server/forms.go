@@ -24,6 +24,7 @@ const (
 	formDataDog    = "datadog_metrics"
 	formTLS        = "privacy"
 	formMachines   = "vm_service"
+	formGitHub     = "github"
 )
 
 // A form is one section of the page of settings.
@@ -53,6 +54,9 @@ func (in *installation) webSettings() web.Installation {
 	d := settingsDesk{in, []form{sinkForm{in, formCloudWatch}, sinkForm{in, formDataDog}, tlsForm{in}}}
 	if in.garage != nil {
 		d.forms = append(d.forms, machineForm{in.garage})
+	}
+	if h, ok := in.code.(*hosts); ok && h.github != nil {
+		d.forms = append(d.forms, githubForm{h.github})
 	}
 	return d
 }

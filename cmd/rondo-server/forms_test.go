@@ -16,9 +16,15 @@ import (
 
 // browser is somebody who is logged in by the token.
 func browser(t *testing.T, s *server) func(method, path string, values url.Values) (int, string) {
+	return browserBy(t, s, http.Client{})
+}
+
+// browserBy is browser with a client of its own. The text of an answer that
+// leads elsewhere, and is not followed, is where to.
+func browserBy(t *testing.T, s *server, client http.Client) func(method, path string, values url.Values) (int, string) {
 	jar, err := cookiejar.New(nil)
 	require.NoError(t, err)
-	client := &http.Client{Jar: jar}
+	client.Jar = jar
 	return func(method, path string, values url.Values) (int, string) {
 		req, err := http.NewRequest(method, s.URL+path, strings.NewReader(values.Encode()))
 		require.NoError(t, err)
@@ -30,6 +36,9 @@ func browser(t *testing.T, s *server) func(method, path string, values url.Value
 		defer res.Body.Close()
 		text, err := io.ReadAll(res.Body)
 		require.NoError(t, err)
+		if to := res.Header.Get("Location"); to != "" {
+			text = []byte(to)
+		}
 		return res.StatusCode, string(text)
 	}
 }

@@ -20,6 +20,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -104,6 +105,66 @@ func codes(r certificate.Report) []certificate.Code {
 		all = append(all, f.Code)
 	}
 	return all
+}
+
+// The guide wants the full chain in a form that all read. Each of the ways to
+// get it wrong has a name of its own, and what is wrong in the words of the file.
+func TestCRT02_FiveWaysToGetItWrong(t *testing.T) {
+	root := authority(t, nil, "Acme Root")
+	one := authority(t, &root, "Acme Issuing")
+	roots := x509.NewCertPool()
+	roots.AddCert(root.Certificate)
+	o := certificate.Options{Host: "ci.example.com", Now: today, Roots: roots}
+	key := newKey(t, "rsa")
+	leaf := issue(t, &one, key, host("ci.example.com"))
+	old := issue(t, &one, key, func(c *x509.Certificate) {
+		c.DNSNames, c.NotBefore, c.NotAfter = []string{"ci.example.com"}, today.AddDate(-1, 0, 0), today.AddDate(0, 0, -1)
+	})
+	named := map[certificate.Code]bool{}
+	for want, c := range map[certificate.Code]struct {
+		file []byte
+		says string
+	}{
+		certificate.LeafOnly:   {pemOf(leaf), "signed by Acme Issuing, whom this machine does not know"},
+		certificate.NoLeaf:     {pemOf(root), "authorities"},
+		certificate.WrongOrder: {pemOf(one, leaf), "first"},
+		certificate.NotPEM:     {leaf.Raw, "DER"},
+		certificate.Expired:    {pemOf(old, one), "2026-11-24"},
+	} {
+		r := certificate.Inspect(c.file, keyPEM(t, key), o)
+		require.False(t, r.OK(), want)
+		require.True(t, r.Has(want), "%s: %+v", want, r.Findings)
+		require.Contains(t, fmt.Sprint(r.Findings), c.says)
+		for _, f := range r.Findings {
+			require.NotEmpty(t, f.Fix, want)
+		}
+		named[want] = true
+	}
+	require.Len(t, named, 5)
+	require.True(t, certificate.Inspect(pemOf(leaf, one), keyPEM(t, key), o).OK(), "the full chain")
+}
+
+// What openssl of the guide makes is taken, with a warning, for the host in it
+// and for no other; a common name on a certificate of an authority is not.
+func TestCRT09_SelfSignedByTheGuide(t *testing.T) {
+	if _, err := exec.LookPath("openssl"); err != nil && os.Getenv("CI") != "true" {
+		t.Skip("needs openssl")
+	}
+	dir := t.TempDir()
+	cmd := exec.Command("openssl", "req", "-newkey", "rsa:2048", "-nodes", "-keyout", "key.pem", "-x509", "-days", "30", "-out", "certificate.pem", "-subj", "/CN=ci.example.com")
+	cmd.Dir = dir
+	out, err := cmd.CombinedOutput()
+	require.NoError(t, err, "%s", out)
+	cert, err := os.ReadFile(filepath.Join(dir, "certificate.pem"))
+	require.NoError(t, err)
+	key, err := os.ReadFile(filepath.Join(dir, "key.pem"))
+	require.NoError(t, err)
+	r := certificate.Inspect(cert, key, certificate.Options{Host: "ci.example.com"})
+	require.True(t, r.OK(), "%+v", r.Findings)
+	require.Equal(t, []certificate.Code{certificate.CommonName, certificate.SelfSigned}, codes(r))
+	r = certificate.Inspect(cert, key, certificate.Options{Host: "other.example.com"})
+	require.False(t, r.OK())
+	require.Contains(t, fmt.Sprint(r.Findings), "it is for ci.example.com, not for other.example.com", "CRT-08")
 }
 
 // Every fault of the spec, for every kind of key, by its code and with a way

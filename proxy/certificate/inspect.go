@@ -48,6 +48,10 @@ func (r *Report) leaf(all []*x509.Certificate, key crypto.Signer) *x509.Certific
 				return c
 			}
 		}
+		if !slices.ContainsFunc(all, func(c *x509.Certificate) bool { return c.KeyUsage&x509.KeyUsageCertSign == 0 || len(names(c)) > 0 }) {
+			r.noLeaf(all)
+			return nil
+		}
 		r.add(Error, KeyMismatch, fmt.Sprintf("the private key belongs to none of the %d certificates (the first is for %s)", len(all), name(all[0])),
 			"take the key with which the request for this certificate was made")
 		return nil
@@ -57,8 +61,12 @@ func (r *Report) leaf(all []*x509.Certificate, key crypto.Signer) *x509.Certific
 			return c
 		}
 	}
-	r.add(Error, NoLeaf, "the file holds certificates of authorities only: "+name(all[0]), "put the certificate of the host before them")
+	r.noLeaf(all)
 	return nil
+}
+
+func (r *Report) noLeaf(all []*x509.Certificate) {
+	r.add(Error, NoLeaf, "the file holds certificates of authorities only: "+name(all[0]), "put the certificate of the host before them")
 }
 
 // order returns the chain from the leaf on, by who signed whom. What is not part
@@ -155,7 +163,14 @@ func (r *Report) checkLeaf(c *x509.Certificate, o Options) {
 		if host == "" {
 			host = c.Subject.CommonName
 		}
-		r.add(Error, CommonName, fmt.Sprintf("it names %q as common name only, which clients do not read any more", c.Subject.CommonName),
+		if o.Host != "" && !strings.EqualFold(c.Subject.CommonName, o.Host) {
+			r.add(Error, HostMismatch, fmt.Sprintf("it is for %s, not for %s", c.Subject.CommonName, o.Host), "get one for "+o.Host+", or change the host name of the server")
+		}
+		bad := Error
+		if selfSigned(c) { // whoever trusts it does so by hand anyway
+			bad = Warning
+		}
+		r.add(bad, CommonName, fmt.Sprintf("it names %q as common name only, which clients do not read any more", c.Subject.CommonName),
 			"ask for one with subjectAltName: openssl req ... -addext subjectAltName="+altName(host))
 	} else if o.Host != "" && c.VerifyHostname(o.Host) != nil {
 		r.add(Error, HostMismatch, fmt.Sprintf("it is for %s, not for %s", names(c), o.Host), "get one for "+o.Host+", or change the host name of the server (a wildcard covers one level only)")
