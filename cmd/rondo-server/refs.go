@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/rondo-ci/rondo/ci"
+	"github.com/rondo-ci/rondo/proxy/certificate"
 )
 
 // refs remembers the commit of each branch and tag for which a pipeline was
@@ -82,8 +83,8 @@ func (r *refs) save() error {
 	if err != nil {
 		return err
 	}
-	if err := os.WriteFile(r.path+".new", b, 0o600); err != nil {
+	if err := certificate.WriteFile(r.path, b, 0o600); err != nil {
 		return fmt.Errorf("keep known branches: %w", err)
 	}
-	return os.Rename(r.path+".new", r.path)
+	return nil
 }

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 
 	"github.com/rondo-ci/rondo/ci"
+	"github.com/rondo-ci/rondo/proxy/certificate"
 )
 
 // timings is a folder with the test results of each job's last success, by
@@ -37,21 +38,7 @@ func (t timings) save(job string, tests []ci.Test) error {
 	if err := os.MkdirAll(string(t), 0o700); err != nil {
 		return err
 	}
-	tmp, err := os.CreateTemp(string(t), "new-") // two runs may save at once
-	if err != nil {
-		return err
-	}
-	_, err = tmp.Write(b)
-	if e := tmp.Close(); err == nil {
-		err = e
-	}
-	if err == nil {
-		err = os.Rename(tmp.Name(), t.file(job))
-	}
-	if err != nil {
-		_ = os.Remove(tmp.Name())
-	}
-	return err
+	return certificate.WriteFile(t.file(job), b, 0o600)
 }
 
 // Timings returns the tests of an earlier run on this machine.

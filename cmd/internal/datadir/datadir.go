@@ -12,6 +12,8 @@ import (
 	"path/filepath"
 	"strings"
 	"syscall"
+
+	"github.com/rondo-ci/rondo/proxy/certificate"
 )
 
 // A Folder is an open data folder. Close lets another server use it.
@@ -124,11 +126,8 @@ func (f *Folder) Secret(name, prefix string) (string, error) {
 		return "", fmt.Errorf("read secret: %w", err)
 	}
 	secret := prefix + strings.ToLower(rand.Text())
-	tmp := path + ".new"
-	if err := os.WriteFile(tmp, []byte(secret+"\n"), 0o600); err != nil {
-		return "", fmt.Errorf("keep secret: %w", err)
-	}
-	if err := os.Rename(tmp, path); err != nil {
+	// Durable, because what was sealed with it would be lost without.
+	if err := certificate.WriteFile(path, []byte(secret+"\n"), 0o600); err != nil {
 		return "", fmt.Errorf("keep secret: %w", err)
 	}
 	return secret, nil
