@@ -83,6 +83,7 @@ type installation struct {
 	mender      *mender
 	rate        api.RateConfig
 	lease       time.Duration  // how long agents may be silent; 0 is the scheduler's
+	orgLimit    int            // tasks of one organisation at once; 0 is no limit
 	jobs        worker.Docker  // the engine of jobs that name images
 	nomad       *nomadSettings // where agents are started; nil is this machine
 	places      *worker.Worker
@@ -170,7 +171,7 @@ func (in *installation) open(ctx context.Context) error {
 	}, engine.Config{
 		Log:      in.log,
 		Server:   ci.Config{JobURL: in.jobURL, Secrets: in.reach.forJobs(in.safe.Resolve), Roots: in.reach.trusted, Allow: in.safe.Allowed},
-		Queue:    scheduler.Config{TTL: in.lease, Renew: in.lease / 33},
+		Queue:    scheduler.Config{TTL: in.lease, Renew: in.lease / 33, OrgLimit: in.orgLimit},
 		Machines: in.machinesForDoor(),
 	})
 	in.openDesk()

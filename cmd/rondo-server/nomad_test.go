@@ -21,16 +21,23 @@ import (
 	"github.com/rondo-ci/rondo/scheduler/nomad/nomadtest"
 )
 
-// agentProgram builds the agent that Nomad starts, once.
-var agentProgram = sync.OnceValues(func() (string, error) {
-	file := filepath.Join(os.Getenv("XDG_CONFIG_HOME"), "rondo-agent") // which TestMain removes
-	build := exec.Command("go", "build", "-o", file, "../rondo-agent")
+// agentProgram builds the agent that Nomad starts, once; rondoProgram the
+// commands of operators.
+var (
+	agentProgram = sync.OnceValues(func() (string, error) { return built("rondo-agent") })
+	rondoProgram = sync.OnceValues(func() (string, error) { return built("rondo") })
+)
+
+// built builds a program into a folder that TestMain removes.
+func built(name string) (string, error) {
+	file := filepath.Join(os.Getenv("XDG_CONFIG_HOME"), "bin", name)
+	build := exec.Command("go", "build", "-o", file, "../"+name)
 	build.Env = append(os.Environ(), "CGO_ENABLED=0") // it runs in containers too
 	if out, err := build.CombinedOutput(); err != nil {
-		return "", fmt.Errorf("build the agent: %w: %s", err, out)
+		return "", fmt.Errorf("build %s: %w: %s", name, err, out)
 	}
 	return file, nil
-})
+}
 
 // freeAddress is one that nobody listens at.
 func freeAddress(t *testing.T) string {
@@ -40,8 +47,14 @@ func freeAddress(t *testing.T) string {
 	return l.Addr().String()
 }
 
+// clients are those of a fake Nomad, each with a folder of its name.
+type clients struct {
+	*nomadtest.Server
+	dir string
+}
+
 // fakeNomad is one whose agents are processes of the real program.
-func fakeNomad(t *testing.T) (*nomadtest.Server, string) {
+func fakeNomad(t *testing.T) (clients, string) {
 	program, err := agentProgram()
 	require.NoError(t, err)
 	dir := serverDir(t)
@@ -49,7 +62,7 @@ func fakeNomad(t *testing.T) (*nomadtest.Server, string) {
 	s := nomadtest.New(func(ctx context.Context, start nomadtest.Start) error {
 		agents.Add(1)
 		defer agents.Done()
-		own := filepath.Join(dir, start.Alloc)
+		own := filepath.Join(dir, start.Node, start.Alloc)
 		if err := os.MkdirAll(own, 0o755); err != nil {
 			return err
 		}
@@ -75,7 +88,7 @@ func fakeNomad(t *testing.T) (*nomadtest.Server, string) {
 		h.CloseClientConnections()
 		h.Close()
 	})
-	return s, h.URL
+	return clients{s, dir}, h.URL
 }
 
 // A commit is built by agents that Nomad starts, in each way of starting them:

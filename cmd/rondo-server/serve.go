@@ -34,6 +34,7 @@ told stands in a file of settings:
   data: /var/lib/rondo               # all state
   database: env:RONDO_DATABASE       # postgres://user:password@host/db; without, SQLite in data
   lease: 5m30s                       # how long an agent may be silent before its job is given up
+  queue: {org_limit: 100}            # tasks of one organisation at once; leave out for no limit
   log: json                          # or text
 
   github:
@@ -210,6 +211,7 @@ func (s *teamServer) take(set settings) (err error) {
 		return fmt.Errorf("database: %w", err)
 	}
 	s.orbs, s.sealing, s.webhookNets, s.auditing = set.Orbs, set.Secrets, set.Webhooks.Allow, set.Audit
+	s.orgLimit = set.Queue.OrgLimit
 	s.storing, s.lease, s.machining = set.Storage, set.Lease, &set.Machines
 	s.jobs, s.nomad = set.Executor.docker(), set.Nomad
 	if s.reach, err = set.reach(s.log); err != nil {

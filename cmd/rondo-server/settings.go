@@ -36,6 +36,12 @@ type settings struct {
 	// Lease is how long an agent may be silent before its task is given up; 0
 	// is five and a half minutes.
 	Lease time.Duration `yaml:"lease"`
+	// Queue says how tasks wait.
+	Queue struct {
+		// OrgLimit is how many tasks of one organisation run at once; what is
+		// more waits in the usage queue. 0 is no limit.
+		OrgLimit int `yaml:"org_limit"`
+	} `yaml:"queue"`
 	// Log is "text" or "json".
 	Log string `yaml:"log"`
 	// Orbs is a folder of orbs besides the registry.
@@ -244,6 +250,9 @@ func (s *settings) check() error {
 	}
 	if s.Lease != 0 && (s.Lease < 5*time.Second || s.Lease > time.Hour) {
 		add(fmt.Errorf("lease: %s is not between 5s and 1h", s.Lease))
+	}
+	if s.Queue.OrgLimit < 0 {
+		add(errors.New("queue.org_limit is not negative"))
 	}
 	if s.Log != "text" && s.Log != "json" {
 		add(fmt.Errorf("log: %q is neither text nor json", s.Log))

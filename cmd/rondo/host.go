@@ -7,6 +7,9 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/rondo-ci/rondo/ci"
+	"github.com/rondo-ci/rondo/ci/agent/host"
 )
 
 // hostUse returns how much of CPU and memory of this machine is in use, as the
@@ -37,6 +40,38 @@ func hostUse(ctx context.Context) (cpu, memory string, ok bool) {
 	}
 	total := kib["MemTotal:"]
 	return cpu, fmt.Sprintf("%d MiB/%d MiB", (total-kib["MemAvailable:"])>>10, total>>10), total > 0
+}
+
+// jobsUse returns what each task uses of this machine now: processes, CPUs,
+// CPU time so far, and memory. Tasks without processes here are not in it.
+func jobsUse(ctx context.Context, placed []ci.Trace) [][]string {
+	marks := func(t ci.Trace) func(string) bool {
+		mark := host.Mark(t.Task.ID, t.Epoch)
+		return func(m string) bool { return m == mark }
+	}
+	before, began := make([]host.Usage, len(placed)), time.Now()
+	for i, t := range placed {
+		if t.State != "dead" {
+			before[i] = host.Measure(marks(t))
+		}
+	}
+	select {
+	case <-ctx.Done():
+		return nil
+	case <-time.After(200 * time.Millisecond):
+	}
+	var rows [][]string
+	for i, t := range placed {
+		if before[i].Processes == 0 {
+			continue
+		}
+		u := host.Measure(marks(t))
+		busy := max(float64(u.CPU-before[i].CPU), 0) / float64(time.Since(began))
+		rows = append(rows, []string{
+			brief(t.Allocation), strconv.Itoa(u.Processes), fmt.Sprintf("%.0f%%", 100*busy), fmt.Sprintf("%.2fs", u.CPU.Seconds()), fmt.Sprintf("%.1f MiB", float64(u.Memory)/(1<<20)),
+		})
+	}
+	return rows
 }
 
 // cpuTime returns the ticks in which the processors worked, and all ticks.

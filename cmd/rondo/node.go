@@ -65,7 +65,7 @@ func nodeStatus(cmd *cobra.Command, name string, f nodeFlags) error {
 	}
 	printNode(cmd.OutOrStdout(), n, placed.Items)
 	if f.self {
-		printHost(cmd.OutOrStdout())
+		printHost(cmd.OutOrStdout(), placed.Items)
 	}
 	return nil
 }
@@ -268,8 +268,14 @@ func changeNode(word string, on bool) *cobra.Command {
 	return cmd
 }
 
-// printHost prints how busy this machine really is, where it tells.
-func printHost(w io.Writer) {
+// printHost prints how busy this machine really is, where it tells, and with
+// what: the processes of each allocation. Those in containers are the engine's
+// to tell (docker stats).
+func printHost(w io.Writer, placed []ci.Trace) {
+	if rows := jobsUse(context.Background(), placed); len(rows) > 0 {
+		fmt.Fprint(w, "\nAllocation Resource Utilization\n")
+		columns(w, append([][]string{{"ID", "Processes", "CPU", "CPU Time", "Memory"}}, rows...)...)
+	}
 	cpu, memory, ok := hostUse(context.Background())
 	if ok {
 		fmt.Fprint(w, "\nHost Resource Utilization\n")

@@ -2,7 +2,10 @@
 
 package host
 
-import "syscall"
+import (
+	"syscall"
+	"time"
+)
 
 // adoptOrphans does nothing: only Linux lets a process adopt orphans.
 func adoptOrphans() error { return nil }
@@ -20,3 +23,7 @@ func Sweep(func(marker string) bool) int { return 0 }
 
 // groupAlive reports whether the group of a session's leader has a process.
 func groupAlive(leader int) bool { return syscall.Kill(-leader, 0) == nil }
+
+func marked(func(string) bool) []int { return nil }
+
+func use(int) (time.Duration, int64, bool) { return 0, 0, false }
