@@ -137,6 +137,7 @@ func (s *Scheduler) hand(e *entry, n *Node, now time.Time) {
 	t.Epoch++
 	s.activate(e)
 	s.queue.started(e)
+	s.sayForwarded(t.Task)
 	switch r := s.reserved; {
 	case r == nil:
 	case r.entry == e:

@@ -97,6 +97,7 @@ func (s *Scheduler) Run(ctx context.Context, follow func(ctx context.Context, af
 		}
 		return fmt.Errorf("load backlog: %w", err)
 	}
+	s.sayOn()
 	close(s.ready)
 	var wg sync.WaitGroup
 	for _, part := range []func(context.Context){s.work.run, s.loop, s.watch, s.poll} {

@@ -167,6 +167,9 @@ func (s *Scheduler) settled(e *entry, how ending, err error) {
 	} else if !e.ticket.Canceled || how.finish {
 		s.log.Info("task reported", "task", e.id(), "epoch", e.ticket.Epoch, "status", how.status, "reason", how.reason)
 	}
+	if err == nil && how.status != ci.Queued {
+		s.sayFinished(e.ticket.Task)
+	}
 	if how.finish && err == nil {
 		s.recent.add(e.finisher)
 		if how.status != ci.Queued && !e.claimed.IsZero() {

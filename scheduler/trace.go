@@ -229,3 +229,20 @@ func (s *Scheduler) sayTaking(t ci.Task) {
 	}
 	s.log.Info(fmt.Sprintf("taking build=%s/%s/%d", t.Org, t.Repo, t.Number), "job", t.Job, "class", class, "cpu", need.CPU, "ram", need.MemoryMB, "parallel", max(t.Total, 1))
 }
+
+// sayForwarded notes that a task leaves the usage queue, and sayFinished that
+// one has ended, which may let another one out: in the words by which the guide
+// knows that its dispatcher works. All of them are the dispatcher's.
+func (s *Scheduler) sayForwarded(t ci.Task) {
+	s.log.Info(fmt.Sprintf("%s/%s/%d -> forwarded to run-queue", t.Org, t.Repo, t.Number), "task", t.ID)
+	s.log.Info("publishing :usage-changed event", "org", t.Org)
+}
+
+func (s *Scheduler) sayFinished(t ci.Task) {
+	s.log.Info(fmt.Sprintf("got usage-queue event for %s (finished-build)", t.Org), "build", fmt.Sprintf("%s/%s/%d", t.Org, t.Repo, t.Number), "task", t.ID)
+}
+
+// sayOn is the first line of a scheduler that is at work.
+func (s *Scheduler) sayOn() {
+	s.log.Info("dispatcher mode is on", "org_limit", s.cfg.OrgLimit)
+}

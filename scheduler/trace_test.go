@@ -3,6 +3,7 @@ package scheduler_test
 import (
 	"bytes"
 	"log/slog"
+	"regexp"
 	"testing"
 	"time"
 
@@ -114,4 +115,19 @@ func TestTRB09_LinesOfTheLog(t *testing.T) {
 	}, node)
 	require.Contains(t, lines.String(), `msg="taking build=GERey/realitycheck/38" job=job-0001 class=medium cpu=2 ram=4096 parallel=3`)
 	require.Equal(t, 2, bytes.Count(lines.Bytes(), []byte("Still running...")), "every two minutes")
+}
+
+// The dispatcher's lines, in the order of the guide.
+func TestTRB08_LinesOfTheDispatcher(t *testing.T) {
+	var lines bytes.Buffer
+	play(t, scheduler.Config{OrgLimit: 1, Log: slog.New(slog.NewTextHandler(&lines, nil))}, func(t *testing.T, s *stage) {
+		first := s.queue(ci.Task{Org: "GERey", Repo: "realitycheck", Number: 37})
+		s.queue(ci.Task{Org: "GERey", Repo: "realitycheck", Number: 38})
+		s.finish(s.claim(first, 1), ci.Success)
+		s.after(time.Second)
+	}, node)
+	require.Equal(t, []string{
+		"dispatcher mode is on", "GERey/realitycheck/37 -> forwarded to run-queue", "publishing :usage-changed event",
+		"got usage-queue event for GERey (finished-build)", "GERey/realitycheck/38 -> forwarded to run-queue", "publishing :usage-changed event",
+	}, regexp.MustCompile(`dispatcher mode is on|GERey/\S+ -> forwarded to run-queue|publishing :usage-changed event|got usage-queue event for GERey \(finished-build\)`).FindAllString(lines.String(), -1))
 }

@@ -14,6 +14,7 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/hashicorp/nomad/api"
 	"github.com/stretchr/testify/require"
 
 	"github.com/rondo-ci/rondo/ci"
@@ -225,4 +226,40 @@ workflows: {main: {jobs: [wide]}}
 		return code == http.StatusOK && strings.Contains(text, fmt.Sprintf("\ncircle_nomad_server_agent_jobs_pending %d\n", all)) &&
 			strings.Contains(text, fmt.Sprintf("\nqueue_run %d\n", run))
 	})
+}
+
+// What the guide reads off the list of nodes, each with a name of its own: no
+// nodes, not ready, drained, full.
+func TestTRB11_FourThingsAboutNodes(t *testing.T) {
+	t.Parallel()
+	fake, address := fakeNomad(t)
+	gate := filepath.Join(serverDir(t), "gate")
+	s, data := onClients(t, address, fmt.Sprintf(`
+version: 2.1
+jobs: {hold: {machine: true, resource_class: small, parallelism: 2, steps: [{run: "while [ ! -e %s ]; do sleep 0.05; done"}]}}
+workflows: {main: {jobs: [hold]}}
+`, gate), "  class: ours\n")
+	job := s.wait("the job", func(e ci.Event) bool { return e.Kind == ci.JobQueued }).Job
+	diagnosed := func(code string) {
+		t.Helper()
+		s.eventually(code, func() bool {
+			out := ""
+			for i := range 2 {
+				out += rondo(t, data, fmt.Sprintf("queue explain %s.%d", job, i))
+			}
+			return strings.Contains(out, "Diagnosis: "+code+"\n")
+		})
+	}
+	diagnosed("no_nodes")
+	fake.AddNode("c1", 2+1, 4096+2048, func(n *api.NodeListStub) { n.NodeClass, n.Status = "ours", "down" })
+	diagnosed("nodes_down")
+	fake.AddNode("c2", 2+1, 4096+2048, func(n *api.NodeListStub) {
+		n.NodeClass, n.Drain, n.SchedulingEligibility = "ours", true, api.NodeSchedulingIneligible
+	})
+	diagnosed("all_draining")
+	rondo(t, data, "node ready c2")
+	diagnosed("capacity_exhausted")
+	require.Contains(t, rondo(t, data, "nomad node-status -allocs"), "ready   1")
+	require.NoError(t, os.WriteFile(gate, nil, 0o600))
+	require.Equal(t, ci.Success, s.waitEnd(ci.WorkflowEnded, "main").Status, s.errors())
 }
