@@ -25,6 +25,7 @@
 //	ci/secret            contexts, variables and SSH keys, and which job may have them
 //	ci/schedule          what the clock starts
 //	ci/webhook           who is told of what happened
+//	ci/doctor            what stands around the server, as others see it
 //	ci/insights          what became of workflows, as figures
 //	ci/citest            suites for the interfaces that ci asks for
 //	scheduler            usage queue, run queue, leases; so far local processes as agents
