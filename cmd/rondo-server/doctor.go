@@ -68,11 +68,15 @@ func (s settings) examine(ctx context.Context, resolver string) ([]doctor.Findin
 	limited, cancel := context.WithTimeout(ctx, doctorTime)
 	defer cancel()
 	found := []doctor.Finding{doctor.Names(limited, asked, hostName(s.URL), own, s.Proxies)}
+	r, err := s.reach(nil)
+	if err != nil {
+		return nil, err
+	}
 	if s.Storage.S3 != nil {
-		found = append(found, finding("bucket", "The bucket of storage.s3", s.Storage.try(ctx)))
+		found = append(found, finding("bucket", "The bucket of storage.s3", s.Storage.try(ctx, r)))
 	}
 	if s.Nomad != nil {
-		found = append(found, finding("nomad", "Nomad", s.Nomad.try(ctx)))
+		found = append(found, finding("nomad", "Nomad", s.Nomad.try(ctx, r)))
 	}
 	return found, nil
 }
