@@ -86,10 +86,11 @@ func (f *Fleet) toStart() []*post {
 	return fresh
 }
 
-// posts are all pools, that in force first. The caller holds the lock.
+// posts are all pools, that in force first, for use also without the lock, which
+// the caller holds.
 func (f *Fleet) posts() []*post {
 	if f.now == nil {
-		return f.old
+		return slices.Clone(f.old)
 	}
 	return append([]*post{f.now}, f.old...)
 }
