@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"net/http/httptrace"
 	"net/url"
+	"sync/atomic"
 	"time"
 )
 
@@ -50,9 +51,10 @@ func (s Settings) Try(ctx context.Context, u *url.URL, roots *x509.CertPool, lim
 	via, _ := s.For(u)
 	p := Probe{URL: u.Redacted(), Via: via.String()}
 	start := time.Now()
+	var connect, first atomic.Int64 // a dial may go on when we have given up
 	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
-		ConnectDone:          func(_, _ string, err error) { p.Connect = time.Since(start) },
-		GotFirstResponseByte: func() { p.First = time.Since(start) },
+		ConnectDone:          func(_, _ string, _ error) { connect.Store(int64(time.Since(start))) },
+		GotFirstResponseByte: func() { first.Store(int64(time.Since(start))) },
 	})
 	transport := &http.Transport{Proxy: s.Func(), TLSClientConfig: &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}}
 	defer transport.CloseIdleConnections()
@@ -70,6 +72,7 @@ func (s Settings) Try(ctx context.Context, u *url.URL, roots *x509.CertPool, lim
 		_, _ = io.Copy(io.Discard, io.LimitReader(res.Body, 1<<16))
 		_ = res.Body.Close()
 	}
+	p.Connect, p.First = time.Duration(connect.Load()), time.Duration(first.Load())
 	p.Err, p.Advice = err, diagnose(err, &p, via, limit)
 	return p
 }
