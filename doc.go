@@ -26,6 +26,7 @@
 //	ci/schedule          what the clock starts
 //	ci/webhook           who is told of what happened
 //	ci/doctor            what stands around the server, as others see it
+//	ci/support           what may be given away to somebody who is to help
 //	ci/insights          what became of workflows, as figures
 //	ci/citest            suites for the interfaces that ci asks for
 //	scheduler            usage queue, run queue, leases; so far local processes as agents

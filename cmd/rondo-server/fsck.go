@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"os"
 
 	"github.com/rondo-ci/rondo/audit"
 	"github.com/rondo-ci/rondo/audit/bucket"
@@ -78,7 +79,7 @@ func fsckFolder(cmd *cobra.Command, set settings, quick, asJSON bool) error {
 		return err
 	}
 	defer in.db.Close()
-	in.log, in.storing = newLog("text"), set.Storage
+	in.log, in.storing = newLog("text", os.Stderr), set.Storage
 	files, err := in.openFiles(ctx)
 	if err != nil {
 		return err
@@ -141,18 +142,7 @@ func (in *installation) stored(ctx context.Context) (fsck.Source, error) {
 // fsckPage checks a running server and answers a line of JSON for each finding,
 // and one at the end that says how many there were.
 func (in *installation) fsckPage(w http.ResponseWriter, r *http.Request) {
-	by, err := in.whoAPI(r, r.Header.Get("Circle-Token"))
-	if err == nil {
-		err = in.mayOperate(r.Context(), by)
-	}
-	if err != nil {
-		code := http.StatusForbidden
-		if by == (ci.Actor{}) {
-			code = http.StatusUnauthorized
-		}
-		w.Header().Set("Content-Type", "application/json")
-		w.WriteHeader(code)
-		_ = json.NewEncoder(w).Encode(map[string]string{"message": "only operators check what is stored"})
+	if !in.operatorOnly(w, r, "only operators check what is stored") {
 		return
 	}
 	src, err := in.stored(r.Context())
@@ -177,4 +167,23 @@ func (in *installation) fsckPage(w http.ResponseWriter, r *http.Request) {
 		end["message"] = "the check could not go on; see the log of the server"
 	}
 	_ = out.Encode(end)
+}
+
+// operatorOnly reports whether an operator asks, and answers everybody else.
+func (in *installation) operatorOnly(w http.ResponseWriter, r *http.Request, message string) bool {
+	by, err := in.whoAPI(r, r.Header.Get("Circle-Token"))
+	if err == nil {
+		err = in.mayOperate(r.Context(), by)
+	}
+	if err == nil {
+		return true
+	}
+	code := http.StatusForbidden
+	if by == (ci.Actor{}) {
+		code = http.StatusUnauthorized
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(code)
+	_ = json.NewEncoder(w).Encode(map[string]string{"message": message})
+	return false
 }

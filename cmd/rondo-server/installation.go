@@ -45,6 +45,7 @@ const stopTime = 20 * time.Second
 // that makes it.
 type installation struct {
 	log    *slog.Logger
+	recent recentLog // the end of it
 	folder *datadir.Folder
 	// local is the folder of what belongs to this machine: its agents, and
 	// their door. It is folder, unless several servers share that.
@@ -285,6 +286,7 @@ func (in *installation) handler() http.Handler {
 	mux.Handle("GET /app/", rest.Limit(in.live))
 	mux.Handle("POST /pusher/auth", rest.Limit(in.live))
 	mux.Handle("/api/v3/", rest.Limit(runner.New(in.db, in.compiler.registry, runner.Config{Log: in.log, Auth: in.whoAPI, Orgs: in.orgs, MayOrg: in.mayOrg})))
+	mux.Handle("GET "+logPath, rest.Limit(http.HandlerFunc(in.logPage)))
 	mux.Handle("GET /api/v2/rondo/fsck", rest.Limit(http.HandlerFunc(in.fsckPage)))
 	if in.figures != nil {
 		mux.HandleFunc("GET /metrics", in.metricsPage)

@@ -59,7 +59,7 @@ see rondo-server serve --help.`,
 		PersistentPreRun: func(*cobra.Command, []string) { understood = true },
 	}
 	root.SetArgs(args)
-	root.AddCommand(devCommand(), serveCommand(), secretsCommand(), auditCommand(), authCommand(), metricsCommand(), machinesCommand(), portsCommand(), doctorCommand(), fsckCommand(), ldapCommand(), agentCommand(), migrateCommand())
+	root.AddCommand(devCommand(), serveCommand(), secretsCommand(), auditCommand(), authCommand(), metricsCommand(), machinesCommand(), portsCommand(), doctorCommand(), supportCommand(), fsckCommand(), ldapCommand(), agentCommand(), migrateCommand())
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return usageError{fmt.Errorf("%w\nSee '%s --help'", err, cmd.CommandPath())}
 	})

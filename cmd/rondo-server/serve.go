@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"net/http"
@@ -136,7 +137,7 @@ func serveTeam(ctx context.Context, set settings, asJSON, bootstrap bool) error 
 	}
 	defer folder.Close()
 	s := &teamServer{settings: set}
-	s.folder, s.url, s.log = folder, set.URL, newLog(set.Log)
+	s.folder, s.url, s.log = folder, set.URL, newLog(set.Log, io.MultiWriter(os.Stderr, &s.recent))
 	if err := s.take(set); err != nil {
 		return err
 	}
@@ -229,11 +230,11 @@ func (s *teamServer) addresses() map[string]string {
 	return map[string]string{"url": s.scheme(true) + s.page.Addr().String(), "agents": s.scheme(false) + s.agentDoor.Addr().String()}
 }
 
-func newLog(format string) *slog.Logger {
+func newLog(format string, to io.Writer) *slog.Logger {
 	if format == "json" {
-		return slog.New(slog.NewJSONHandler(os.Stderr, nil))
+		return slog.New(slog.NewJSONHandler(to, nil))
 	}
-	return slog.New(slog.NewTextHandler(os.Stderr, nil))
+	return slog.New(slog.NewTextHandler(to, nil))
 }
 
 // open opens everything that can fail, before anything runs.
