@@ -2,8 +2,10 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"crypto/sha256"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -50,8 +52,41 @@ func newHostSite(t *testing.T, config, more string) *hostSite {
 	r := newRepo(t, config)
 	h := &hostSite{newSite(t, r.dir), dir}
 	h.more += fmt.Sprintf("machines:\n  provider: onhost\n  onhost: {dir: %q, image: %q, disk_gb: 4}\n  forecast: false\n  listen: %s\n  dlc: {size_gb: 2}\n%s", dir, image, freeAddress(t), more)
-	t.Cleanup(func() { h.left(t) })
+	t.Cleanup(func() {
+		if t.Failed() { // whatever it was, nothing may stay
+			h.wipe(image)
+			return
+		}
+		h.left(t)
+	})
 	return h
+}
+
+// wipe ends the server of a test that has failed, and all that it has made.
+func (h *hostSite) wipe(image string) {
+	if h.s != nil {
+		h.s.kill()
+	}
+	install, err := os.ReadFile(filepath.Join(h.data, "installation"))
+	if err != nil {
+		return // it has made nothing
+	}
+	ctx := context.Background()
+	d, err := onhost.New(strings.TrimSpace(string(install)), onhost.Config{Dir: h.machines, Image: image})
+	if err != nil {
+		h.t.Log(err)
+		return
+	}
+	all, err := d.List(ctx)
+	for _, m := range all {
+		err = errors.Join(err, d.Destroy(ctx, m.ID))
+	}
+	disks, more := d.Volumes(ctx)
+	err = errors.Join(err, more)
+	for _, v := range disks {
+		err = errors.Join(err, d.Detach(ctx, v.ID, true), d.DestroyVolume(ctx, v.ID))
+	}
+	h.t.Log("ended what the test had made:", err)
 }
 
 // records are the machines that may exist, or with a query those that it asks
