@@ -3,7 +3,6 @@
 package docker_test
 
 import (
-	"context"
 	"testing"
 
 	"github.com/moby/moby/client"
@@ -12,6 +11,8 @@ import (
 	"github.com/rondo-ci/rondo/ci/agent/agenttest"
 	"github.com/rondo-ci/rondo/ci/agent/docker"
 	"github.com/rondo-ci/rondo/ci/agent/docker/dockertest"
+	"github.com/rondo-ci/rondo/ci/agent/ecr"
+	"github.com/rondo-ci/rondo/ci/agent/ecr/ecrtest"
 	"github.com/stretchr/testify/require"
 )
 
@@ -71,24 +72,31 @@ func TestARC02_PrivateImages(t *testing.T) {
 	}
 }
 
-// A registry of AWS is asked with the password that whoever wires it gets.
+// A registry of AWS is asked with the password that ECR gives for the keys of
+// the job; wrong ones fail the job in words.
 func TestAWSAuth(t *testing.T) {
 	registry := dockertest.NewRegistry(t, engine(t), false)
 	registry.User = "AWS"
-	w := work(ci.Image{Image: registry.Host + "/box:1", AWSAuth: map[string]string{"aws_access_key_id": "$ID", "aws_secret_access_key": "$KEY"}}, agenttest.Run("true"))
-	w.Environment = []ci.Var{{Name: "ID", Value: "AKIA"}, {Name: "KEY", Value: "k3y", Secret: true}}
-	r, _ := run(t, executor(t, nil), w)
+	amazon := ecrtest.New(t, registry.Password)
+	job := func(secret string) ci.Work {
+		w := work(ci.Image{Image: registry.Host + "/box:1", AWSAuth: map[string]string{"aws_access_key_id": "$ID", "aws_secret_access_key": "$KEY"}}, agenttest.Run("true"))
+		w.Environment = []ci.Var{{Name: "ID", Value: amazon.ID}, {Name: "KEY", Value: secret, Secret: true}}
+		return w
+	}
+	r, _ := run(t, executor(t, nil), job(amazon.Secret))
 	require.Equal(t, ci.Failed, r.Status)
 	require.Contains(t, r.Reason, "aws_auth, which this installation does not know")
-	e := executor(t, func(c *docker.Config) {
-		c.ECR = func(_ context.Context, host string, auth map[string]string) (string, error) {
-			require.Equal(t, registry.Host, host)
-			require.Equal(t, map[string]string{"aws_access_key_id": "AKIA", "aws_secret_access_key": "k3y"}, auth)
-			return registry.Password, nil
-		}
-	})
-	r, out := run(t, e, w)
+	e := executor(t, func(c *docker.Config) { c.ECR = ecr.New(ecr.Config{Endpoint: amazon.Endpoint}).Password })
+	r, out := run(t, e, job("wr0ng-secret-of-a-key"))
+	require.Equal(t, ci.Failed, r.Status, "it is the job's fault")
+	require.Contains(t, r.Reason, "aws_auth: the aws_secret_access_key does not belong to the aws_access_key_id")
+	require.NotContains(t, r.Reason+out, "wr0ng-secret-of-a-key")
+	r, out = run(t, e, job(amazon.Secret))
 	require.Equal(t, ci.Success, r.Status, out)
+	real := executor(t, func(c *docker.Config) { c.Always, c.ECR = true, ecr.New(ecr.Config{}).Password })
+	r, _ = run(t, real, job(amazon.Secret))
+	require.Equal(t, ci.Failed, r.Status)
+	require.Contains(t, r.Reason, "is no registry of Amazon")
 }
 
 // A cancel does not wait for a registry that does not answer.

@@ -15,6 +15,7 @@ import (
 
 	"github.com/rondo-ci/rondo/ci"
 	"github.com/rondo-ci/rondo/ci/agent/docker"
+	"github.com/rondo-ci/rondo/ci/agent/ecr"
 	"github.com/rondo-ci/rondo/ci/agent/host"
 	"github.com/rondo-ci/rondo/ci/agent/place"
 	"github.com/rondo-ci/rondo/scheduler"
@@ -85,7 +86,7 @@ func (d Docker) Engine(dir, tool string) (*docker.Executor, error) {
 	if err != nil {
 		return nil, err
 	}
-	return docker.New(docker.Config{Host: d.Host, Dir: dir, Tool: tool, Always: d.Pull == "always", Deny: deny, Limits: limits})
+	return docker.New(docker.Config{Host: d.Host, Dir: dir, Tool: tool, Always: d.Pull == "always", Deny: deny, Limits: limits, ECR: ecr.New(ecr.Config{}).Password})
 }
 
 // limits are those of the resource class; a class that nobody knows has none,
