@@ -25,7 +25,7 @@ help: ## list what can be made
 test: ## run all tests (PKG=./ci/... for some)
 	@command -v git >/dev/null || { echo "make test: git is needed and not installed" >&2; exit 1; }
 	$(GO) mod download
-	$(GO) test -timeout 10m $(PKG)
+	$(GO) test -timeout 20m $(PKG)
 	@if [ "$(PKG)" = ./... ]; then cd metrics/telegraf && $(GO) test -timeout 10m ./...; fi
 
 race: ## run all tests under the race detector (needs a C compiler)
