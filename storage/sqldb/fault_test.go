@@ -107,9 +107,11 @@ func TestP14_KilledWhileWriting(t *testing.T) {
 		out, err := c.StdoutPipe()
 		require.NoError(t, err)
 		require.NoError(t, c.Start())
-		time.AfterFunc(60*time.Millisecond+rand.N(150*time.Millisecond), func() { _ = c.Process.Kill() })
 		scan := bufio.NewReader(out)
-		for {
+		for left := 1 + rand.N(300); ; left-- { // it goes on writing while it dies
+			if left == 0 {
+				require.NoError(t, c.Process.Kill())
+			}
 			line, err := scan.ReadString('\n')
 			if err != nil { // the rest of a line is no acknowledgement
 				require.ErrorIs(t, err, io.EOF)
