@@ -52,7 +52,8 @@ func dispatch(b *testing.B, backlog scheduler.Backlog, queued int) {
 	})
 	s = scheduler.New(backlog, c, func(context.Context, ci.Report) error { return nil }, scheduler.Config{})
 	ctx, cancel := context.WithCancel(b.Context())
-	stopped, total := make(chan error), queued+b.N
+	const before = 200 // the first ones also wait until what was queued is stored
+	stopped, total := make(chan error), queued+before+b.N
 	follow := func(ctx context.Context, after uint64) iter.Seq2[ci.Event, error] {
 		return func(yield func(ci.Event, error) bool) {
 			for i := int(after); i < total; i++ {
@@ -69,8 +70,11 @@ func dispatch(b *testing.B, backlog scheduler.Backlog, queued int) {
 	for s.Snapshot().Run < total {
 		time.Sleep(time.Millisecond)
 	}
-	b.ResetTimer()
 	c.SetNodes(schedulertest.Node("n1", 64, 131072))
+	for range before {
+		require.NoError(b, <-done)
+	}
+	b.ResetTimer()
 	for range b.N {
 		require.NoError(b, <-done)
 	}
