@@ -40,7 +40,8 @@ bench: ## run the benchmarks (BENCH=regexp BENCHTIME=1s)
 	$(GO) test -run '^$$' -bench '$(BENCH)' -benchtime $(BENCHTIME) -timeout 30m $(WITH_BENCH)
 
 fuzz: ## fuzz each parser for a while (FUZZTIME=10s)
-	@for target in $(WITH_FUZZ); do \
+	@export TMPDIR=$$(mktemp -d); trap 'rm -rf "$$TMPDIR"' EXIT; \
+	for target in $(WITH_FUZZ); do \
 		echo "== $$target"; \
 		$(GO) test -run '^$$' -fuzz "^$${target##*:}\$$" -fuzztime $(FUZZTIME) "$${target%%:*}"; \
 	done

@@ -228,7 +228,8 @@ func TestHelperAgent(t *testing.T) {
 
 func helper(t *testing.T, task, command string) *exec.Cmd {
 	cmd := exec.Command(os.Args[0], "-test.run=^TestHelperAgent$", "-test.v")
-	cmd.Env = append(os.Environ(), "HELPER_COMMAND="+command, "HELPER_TASK="+task)
+	cmd.Env = append(os.Environ(), "HELPER_COMMAND="+command, "HELPER_TASK="+task,
+		"TMPDIR="+t.TempDir()) // one that is killed leaves its folders, which go with the test
 	return cmd
 }
 

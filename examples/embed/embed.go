@@ -8,6 +8,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"sync"
 
 	"github.com/rondo-ci/rondo/ci"
 	"github.com/rondo-ci/rondo/ci/agent"
@@ -38,7 +39,6 @@ workflows: {main: {jobs: [hello]}}
 // build runs the workflow of a configuration and returns how it ended.
 func build(ctx context.Context, source []byte) (ci.Status, error) {
 	ctx, stop := context.WithCancel(ctx)
-	defer stop()
 	db, logs, files := memdb.New(), storage.NewMemLogs(), storage.NewFiles(memblob.OpenBucket(nil), storage.FilesConfig{})
 	server := ci.New(db, ci.CompilerFunc(func(ctx context.Context, _ ci.Project, _ ci.Pipeline) (ci.Plan, error) {
 		return config.Compile(ctx, source, config.Options{})
@@ -49,9 +49,11 @@ func build(ctx context.Context, source []byte) (ci.Status, error) {
 	}), local.Config{})
 	queue := scheduler.New(db.Backlog(), cluster, server.Report, scheduler.Config{})
 	d = door.New(queue, server, db, logs, files, door.Config{})
-	go server.Run(ctx)
-	go cluster.Run(ctx)
-	go queue.Run(ctx, server.Follow)
+	var parts sync.WaitGroup
+	defer func() { stop(); parts.Wait() }() // they clean up behind themselves
+	parts.Go(func() { server.Run(ctx) })
+	parts.Go(func() { cluster.Run(ctx) })
+	parts.Go(func() { queue.Run(ctx, server.Follow) })
 
 	if err := db.PutProject(ctx, ci.Project{ID: "shop", Slug: "gh/acme/shop", Org: "acme", Repo: "shop"}); err != nil {
 		return "", err

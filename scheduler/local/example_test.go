@@ -27,6 +27,11 @@ func ExampleNew() {
 			break
 		}
 	}
+	ended, stop := context.WithCancel(ctx) // Run removes what the agents have written
+	stop()
+	if err := cluster.Run(ended); err != nil {
+		fmt.Println(err)
+	}
 	// Output:
 	// agent of build.0
 	// dead the agent ended its task <nil>
