@@ -217,8 +217,8 @@ func TestBackground(t *testing.T) {
 	w := agenttest.Work(
 		ci.StepSpec{Kind: ci.StepRun, Name: "server", Background: true, NoOutputTimeout: time.Millisecond,
 			Command: "trap 'echo bye; exit 0' TERM; echo up; touch up; while true; do sleep 0.01; done"},
-		ci.StepSpec{Kind: ci.StepRun, Name: "bad", Background: true, Command: "exit 3"},
-		agenttest.Run("while ! test -e up; do sleep 0.01; done"),
+		ci.StepSpec{Kind: ci.StepRun, Name: "bad", Background: true, Command: "echo $$ > bad.pid; mv bad.pid bad; exit 3"},
+		agenttest.Run("while ! test -e up || ! test -e bad || kill -0 $(cat bad) 2>/dev/null; do sleep 0.01; done"),
 	)
 	r := run(t, s, w)
 	require.Equal(t, ci.Success, r.Status, r.Reason)

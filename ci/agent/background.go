@@ -41,8 +41,12 @@ func (b *background) wait() {
 	select {
 	case <-b.p.Done():
 	case <-b.stop:
-		stopped = true
-		<-b.p.Done()
+		select {
+		case <-b.p.Done(): // it had ended by itself
+		default:
+			stopped = true
+			<-b.p.Done()
+		}
 	}
 	b.p.pump.stop()
 	code := b.p.Code()
