@@ -7,7 +7,7 @@ import (
 )
 
 // logPath is where operators read the end of the log.
-const logPath = "/api/v2/rondo/log"
+const logPath = "/api/v2/rondo/services/log"
 
 // recentSize is how much of the log a server remembers, in bytes.
 const recentSize = 1 << 20
