@@ -31,7 +31,7 @@ func newBench(t *testing.T, more string) *bench {
 version: 2.1
 jobs:
   work:
-    machine: true
+    docker: [{image: x}]
     resource_class: small
     steps:
       - run:
