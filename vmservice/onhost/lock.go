@@ -2,6 +2,7 @@ package onhost
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -98,6 +99,32 @@ func draft(parent string) (*os.File, error) {
 		}
 		f.Close()
 	}
+}
+
+// whole makes a folder with a record in a file of that name, and with what fill
+// puts beside it, or none. One that is there already stays.
+func whole(dir, name string, record any, fill func(draft string) error) error {
+	text, err := json.Marshal(record)
+	if err != nil {
+		return err
+	}
+	held, err := draft(filepath.Dir(dir))
+	if err != nil {
+		return err
+	}
+	defer held.Close()
+	draft := held.Name()
+	defer os.RemoveAll(draft)
+	if err := write(filepath.Join(draft, name), text, 0o600); err != nil {
+		return err
+	}
+	if err := fill(draft); err != nil {
+		return err
+	}
+	if err := os.Rename(draft, dir); err != nil && !errors.Is(err, fs.ErrExist) && !exists(dir) {
+		return err
+	}
+	return nil
 }
 
 // abandoned removes a draft that nobody has locked.

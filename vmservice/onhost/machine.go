@@ -8,9 +8,7 @@ import (
 	_ "embed"
 	"encoding/json"
 	"encoding/pem"
-	"errors"
 	"fmt"
-	"io/fs"
 	"maps"
 	"math"
 	"net/netip"
@@ -130,32 +128,16 @@ func (d *Driver) place(dir string, r record) error {
 	if _, err := d.image(r.User); err != nil {
 		return err
 	}
-	held, err := draft(filepath.Dir(dir))
-	if err != nil {
-		return err
-	}
-	defer held.Close()
-	draft := held.Name()
-	defer os.RemoveAll(draft)
-	text, err := json.Marshal(r)
-	if err != nil {
-		return err
-	}
-	if err := write(filepath.Join(draft, fileRecord), text, 0o600); err != nil {
-		return err
-	}
-	if err := write(filepath.Join(draft, fileKeeper), keeper, 0o600); err != nil {
-		return err
-	}
-	if err := d.seed(filepath.Join(draft, fileSeed), r); err != nil {
-		return err
-	}
-	d.step("drafted")
-	err = os.Rename(draft, dir)
-	if errors.Is(err, fs.ErrExist) || exists(dir) {
+	return whole(dir, fileRecord, r, func(draft string) error {
+		if err := write(filepath.Join(draft, fileKeeper), keeper, 0o600); err != nil {
+			return err
+		}
+		if err := d.seed(filepath.Join(draft, fileSeed), r); err != nil {
+			return err
+		}
+		d.step("drafted")
 		return nil
-	}
-	return err
+	})
 }
 
 // look returns what there is of a machine; fs.ErrNotExist if there is nothing.

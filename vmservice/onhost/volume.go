@@ -86,28 +86,13 @@ func (d *Driver) placeVolume(dir string, v vmservice.Volume) error {
 	if err := d.room(v.Key); err != nil {
 		return err
 	}
-	held, err := draft(filepath.Dir(dir))
-	if err != nil {
-		return err
-	}
-	defer held.Close()
-	draft := held.Name()
-	defer os.RemoveAll(draft)
-	text, err := json.Marshal(v)
-	if err != nil {
-		return err
-	}
-	if err := write(filepath.Join(draft, fileVolume), text, 0o600); err != nil {
-		return err
-	}
-	if err := sparse(filepath.Join(draft, fileBytes), v.GB); err != nil {
-		return err
-	}
-	d.step("volume drafted")
-	if err := os.Rename(draft, dir); err != nil && !errors.Is(err, fs.ErrExist) && !exists(dir) {
-		return err
-	}
-	return nil
+	return whole(dir, fileVolume, v, func(draft string) error {
+		if err := sparse(filepath.Join(draft, fileBytes), v.GB); err != nil {
+			return err
+		}
+		d.step("volume drafted")
+		return nil
+	})
 }
 
 // Volumes implements [vmservice.Volumes]. Volumes of machines that have ended
