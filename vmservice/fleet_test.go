@@ -63,7 +63,7 @@ func (y *yard) start() {
 // pool returns one for a provider, with machines kept ready.
 func (y *yard) pool(provider string, ready int) *vmservice.Pool {
 	return vmservice.New(y.docs, y.clouds[provider], y.guests[provider], vmservice.Config{
-		Keeper: plainKeeper{}, Boot: vmservice.BootConfig{Fixed: true, Provider: provider},
+		Keeper: vmservicetest.PlainKeeper{}, Boot: vmservice.BootConfig{Fixed: true, Provider: provider},
 		Live:    func(context.Context, ci.TaskID, int64) (bool, error) { return true, nil },
 		Floors:  []vmservice.Floor{{Model: vmservice.Model{Kind: ci.MachineForJob}, Machines: ready}},
 		Budgets: map[ci.MachineKind]vmservice.Budget{"": y.bounds}, Classes: []vmservice.Class{{Name: "medium", VCPUs: 2, Price: 1}},

@@ -35,7 +35,7 @@ func within(t *testing.T, change func(*vmservice.Config), test func(t *testing.T
 		b := &bench{
 			t: t, trust: "branch", docs: memdb.New(), guest: &vmservicetest.Guest{},
 			cloud: vmservicetest.NewCloud(vmservicetest.CloudConfig{Install: "rondo", Boot: time.Minute, End: 10 * time.Second, Keep: time.Hour, Lag: 20 * time.Second}),
-			cfg:   vmservice.Config{Keeper: plainKeeper{}, Boot: vmservice.BootConfig{Fixed: true}},
+			cfg:   vmservice.Config{Keeper: vmservicetest.PlainKeeper{}, Boot: vmservice.BootConfig{Fixed: true}},
 		}
 		if change != nil {
 			change(&b.cfg)

@@ -321,7 +321,7 @@ func newWorld(t *testing.T, seed uint64) *world {
 		Install: "sim", Zones: []string{"a", "b"}, Boot: 90 * time.Second, End: 20 * time.Second, Keep: time.Hour, Lag: time.Minute, Script: w.script,
 	})
 	w.cfg = vmservice.Config{
-		Install: "sim", Keeper: plainKeeper{},
+		Install: "sim", Keeper: vmservicetest.PlainKeeper{},
 		Floors: []vmservice.Floor{
 			{Model: vmservice.Model{Kind: ci.MachineForJob}, Machines: 3}, {Model: vmservice.Model{Kind: ci.MachineForDocker}, Machines: 2},
 		},

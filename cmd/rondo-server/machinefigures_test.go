@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/base64"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -16,25 +15,13 @@ import (
 	"github.com/rondo-ci/rondo/vmservice/vmservicetest"
 )
 
-// openSeal seals nothing.
-type openSeal struct{}
-
-func (openSeal) SealDoc(_ context.Context, d ci.Doc, plain []byte) (ci.Doc, error) {
-	d.Sealed = base64.StdEncoding.EncodeToString(plain)
-	return d, nil
-}
-
-func (openSeal) OpenDoc(_ context.Context, d ci.Doc) ([]byte, error) {
-	return base64.StdEncoding.DecodeString(d.Sealed)
-}
-
 // The figures of machines and volumes follow what a provider has: machines that
 // boot, serve and are taken, one that is older than it may be, a layer cache.
 func TestMET15_MachinesAndVolumes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		cloud := vmservicetest.NewCloud(vmservicetest.CloudConfig{Install: "rondo", Boot: time.Minute, End: 10 * time.Second, Keep: time.Hour, Lag: 20 * time.Second})
 		pool := vmservice.New(memdb.New(), cloud, &vmservicetest.Guest{}, vmservice.Config{
-			Keeper: openSeal{}, Boot: vmservice.BootConfig{Fixed: true, DryReaper: true}, Layers: vmservice.LayerConfig{GB: 40},
+			Keeper: vmservicetest.PlainKeeper{}, Boot: vmservice.BootConfig{Fixed: true, DryReaper: true}, Layers: vmservice.LayerConfig{GB: 40},
 			Floors: []vmservice.Floor{{Model: vmservice.Model{Kind: ci.MachineForJob}, Machines: 2}},
 			Live:   func(context.Context, ci.TaskID, int64) (bool, error) { return true, nil },
 		})

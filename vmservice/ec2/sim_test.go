@@ -2,7 +2,6 @@ package ec2_test
 
 import (
 	"context"
-	"encoding/base64"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -25,18 +24,6 @@ import (
 	"github.com/rondo-ci/rondo/vmservice/ec2/ec2test"
 	"github.com/rondo-ci/rondo/vmservice/vmservicetest"
 )
-
-// plainKeeper seals nothing: storage/secrets has the real one.
-type plainKeeper struct{}
-
-func (plainKeeper) SealDoc(_ context.Context, d ci.Doc, plain []byte) (ci.Doc, error) {
-	d.Sealed = base64.StdEncoding.EncodeToString(plain)
-	return d, nil
-}
-
-func (plainKeeper) OpenDoc(_ context.Context, d ci.Doc) ([]byte, error) {
-	return base64.StdEncoding.DecodeString(d.Sealed)
-}
 
 const (
 	simJobs     = 120
@@ -78,7 +65,7 @@ func (w *world) serve(ctx context.Context) {
 			w.t.Errorf("open the driver: %v", err)
 		}
 		p := vmservice.New(w.docs, d, w.guest, vmservice.Config{
-			Install: "sim", Keeper: plainKeeper{},
+			Install: "sim", Keeper: vmservicetest.PlainKeeper{},
 			Floors:  []vmservice.Floor{{Model: vmservice.Model{Kind: ci.MachineForJob}, Machines: 2}, {Model: vmservice.Model{Kind: ci.MachineForDocker}, Machines: 1}},
 			Budgets: map[ci.MachineKind]vmservice.Budget{"": {Machines: simMachines, Volumes: simVolumes}},
 			Boot:    vmservice.BootConfig{Report: "https://ci.example.com:3001", Zones: []string{"us-west-2a", "us-west-2b"}},
