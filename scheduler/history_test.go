@@ -1,7 +1,6 @@
 package scheduler_test
 
 import (
-	"bufio"
 	"errors"
 	"fmt"
 	"math"
@@ -17,6 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/rondo-ci/rondo/ci"
+	"github.com/rondo-ci/rondo/scheduler/schedulertest"
 )
 
 // A history is what agents asked the scheduler and what they were told, in the
@@ -146,7 +146,7 @@ func histories(t *testing.T, n int) {
 	if testing.Short() {
 		n = 10
 	}
-	seeds := knownSeeds(t)
+	seeds := schedulertest.KnownSeeds(t)
 	first := rand.Uint64()
 	if s, err := strconv.ParseUint(os.Getenv("RONDO_SEED"), 10, 64); err == nil {
 		seeds, n = []uint64{s}, 0
@@ -190,22 +190,6 @@ func wrong(h *history) string {
 		return b.String()
 	}
 	return ""
-}
-
-// knownSeeds reads the seeds that have failed once.
-func knownSeeds(t *testing.T) []uint64 {
-	f, err := os.Open("testdata/seeds.txt")
-	require.NoError(t, err)
-	defer f.Close()
-	var list []uint64
-	for lines := bufio.NewScanner(f); lines.Scan(); {
-		if word, _, _ := strings.Cut(strings.TrimSpace(lines.Text()), " "); word != "" && word[0] != '#' {
-			seed, err := strconv.ParseUint(word, 10, 64)
-			require.NoError(t, err)
-			list = append(list, seed)
-		}
-	}
-	return list
 }
 
 // The model says no to what it should.

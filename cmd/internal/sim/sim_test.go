@@ -1,17 +1,17 @@
 package sim
 
 import (
-	"bufio"
 	"fmt"
 	"math/rand/v2"
 	"os"
 	"strconv"
-	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/rondo-ci/rondo/scheduler/schedulertest"
 )
 
 // An outcome is what a run has shown.
@@ -58,7 +58,7 @@ func repeat(seed uint64) string {
 // once come first. RONDO_SIM_SEEDS says how many, RONDO_SEED which one, and
 // RONDO_SIM_AGAIN how often each.
 func TestSim_P1_P4_P5_P6_P7_P14_P18_P25_P27(t *testing.T) {
-	seeds := known(t)
+	seeds := schedulertest.KnownSeeds(t)
 	n, again := number("RONDO_SIM_SEEDS", 500), number("RONDO_SIM_AGAIN", 1)
 	if testing.Short() {
 		n = 20
@@ -85,22 +85,6 @@ func TestSim_P1_P4_P5_P6_P7_P14_P18_P25_P27(t *testing.T) {
 		}
 	}
 	t.Logf("%d worlds, %d lives of servers, answers of the door %v; the longest took %s to end all work once healed", len(seeds), lives, calls, longest)
-}
-
-// known reads the seeds that have failed once.
-func known(t *testing.T) []uint64 {
-	f, err := os.Open("testdata/seeds.txt")
-	require.NoError(t, err)
-	defer f.Close()
-	var list []uint64
-	for lines := bufio.NewScanner(f); lines.Scan(); {
-		if word, _, _ := strings.Cut(strings.TrimSpace(lines.Text()), " "); word != "" && word[0] != '#' {
-			seed, err := strconv.ParseUint(word, 10, 64)
-			require.NoError(t, err)
-			list = append(list, seed)
-		}
-	}
-	return list
 }
 
 // number reads a number from the environment.
