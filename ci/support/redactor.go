@@ -67,11 +67,9 @@ func looks() []look {
 	}
 }
 
-// isReference finds what settings hold in place of a secret: where it is, or
-// that there is none.
-func isReference(text string) bool {
-	return regexp.MustCompile(`^["']?(?:null|true|false|~|-|env:[A-Za-z_][A-Za-z0-9_]*|file:/[^\s"']*)["']?$`).MatchString(text)
-}
+// reference is what settings hold in place of a secret: where it is, or that
+// there is none.
+var reference = regexp.MustCompile(`^["']?(?:null|true|false|~|-|env:[A-Za-z_][A-Za-z0-9_]*|file:/[^\s"']*)["']?$`)
 
 // Text returns the text without secrets, and how many were taken away.
 // References to secrets (env:NAME, file:PATH) stay.
@@ -98,7 +96,7 @@ func replace(is *regexp.Regexp, text string, n *int) string {
 		if len(m) > 2 && m[2] >= 0 {
 			from, to = m[2], m[3]
 		}
-		if found := text[from:to]; strings.Contains(found, Mark) || isReference(found) {
+		if found := text[from:to]; strings.Contains(found, Mark) || reference.MatchString(found) {
 			continue
 		}
 		if to-from > 1 && (text[from] == '"' || text[from] == '\'') && text[to-1] == text[from] {

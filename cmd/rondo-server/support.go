@@ -2,12 +2,14 @@ package main
 
 import (
 	"archive/tar"
+	"bytes"
 	"compress/gzip"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -16,6 +18,7 @@ import (
 	"time"
 
 	"github.com/rondo-ci/rondo/ci/support"
+	"github.com/rondo-ci/rondo/proxy/certificate"
 	"github.com/spf13/cobra"
 	"go.yaml.in/yaml/v3"
 )
@@ -222,28 +225,28 @@ func (b *bundle) ask(ctx context.Context, path string) ([]byte, error) {
 }
 
 // write writes the archive, whole or not at all, for its owner only.
-func (b *bundle) write(out string) (err error) {
-	file, err := os.CreateTemp(filepath.Dir(out), ".rondo-support-")
+func (b *bundle) write(out string) error {
+	var archive bytes.Buffer
+	err := b.pack(&archive)
+	if err == nil {
+		err = certificate.WriteFile(out, archive.Bytes(), 0o600)
+	}
 	if err != nil {
 		return fmt.Errorf("write %s: %w", out, err)
 	}
-	defer func() {
-		_ = file.Close()
-		if err != nil {
-			_ = os.Remove(file.Name())
-			err = fmt.Errorf("write %s: %w", out, err)
-		}
-	}()
-	z := gzip.NewWriter(file)
-	w := tar.NewWriter(z)
+	return nil
+}
+
+// pack packs the files with their manifest.
+func (b *bundle) pack(to io.Writer) error {
 	manifest, err := json.MarshalIndent(b, "", "  ")
 	if err != nil {
 		return err
 	}
-	files := map[string][]byte{"manifest.json": manifest}
-	for name, text := range b.files {
-		files[name] = text
-	}
+	files := maps.Clone(b.files)
+	files["manifest.json"] = manifest
+	z := gzip.NewWriter(to)
+	w := tar.NewWriter(z)
 	for name, text := range files {
 		if err := w.WriteHeader(&tar.Header{Name: "rondo-support/" + name, Mode: 0o600, Size: int64(len(text)), ModTime: b.Made}); err != nil {
 			return err
@@ -252,8 +255,5 @@ func (b *bundle) write(out string) (err error) {
 			return err
 		}
 	}
-	if err := errors.Join(w.Close(), z.Close(), file.Close()); err != nil {
-		return err
-	}
-	return os.Rename(file.Name(), out)
+	return errors.Join(w.Close(), z.Close())
 }
