@@ -26,6 +26,9 @@ type Link struct {
 	Token string
 }
 
+// errEnded says that the other side is gone.
+var errEnded = fmt.Errorf("the connection to the agent that has the task was lost: %w", ci.ErrConflict)
+
 // maxReason bounds what is read of why a task is to stop.
 const maxReason = 4 << 10
 
@@ -37,7 +40,7 @@ const maxReason = 4 << 10
 func Attend(ctx context.Context, in io.Reader, out io.Writer, run func(context.Context, Link) error) (int, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	lost := sync.OnceFunc(func() { cancel(fmt.Errorf("%w: %w", errEnded, ci.ErrConflict)) })
+	lost := sync.OnceFunc(func() { cancel(errEnded) })
 	conns := make(chan net.Conn, 1)
 	conns <- &pipe{watched{in, lost}, out, func() error { lost(); return nil }}
 	client := &http.Client{Transport: &http.Transport{
@@ -56,14 +59,13 @@ func Attend(ctx context.Context, in io.Reader, out io.Writer, run func(context.C
 		return exitFault, fmt.Errorf("ask for the task: %w", err)
 	}
 	go func() { // ends with the process
-		cause := errEnded
 		if reason, err := get(ctx, client, stopPath); err == nil {
 			if text, err := io.ReadAll(io.LimitReader(reason, maxReason)); err == nil && len(text) > 0 {
 				cancel(errors.New(string(text)))
 				return
 			}
 		}
-		cancel(fmt.Errorf("%w: %w", cause, ci.ErrConflict))
+		cancel(errEnded)
 	}()
 	switch err := run(ctx, link); {
 	case err == nil:

@@ -77,7 +77,7 @@ func remote(t testing.TB, l *local, door http.Handler) *machine.Remote {
 	require.NoError(t, os.WriteFile(program, []byte("#!/bin/true\n"), 0o700))
 	return machine.New(machine.Config{
 		Login: func(context.Context, ci.Machine) (machine.Visit, error) { return l, nil },
-		Base:  s.URL, HTTP: s.Client(), Token: func() string { return "token" }, Program: program, Patience: time.Minute,
+		Base:  s.URL, HTTP: s.Client(), Token: func() string { return "token" }, Program: machine.NewProgram(program), Patience: time.Minute,
 	})
 }
 
@@ -167,7 +167,7 @@ func TestStopIsNotHeard(t *testing.T) {
 	}
 	r := machine.New(machine.Config{
 		Login: func(context.Context, ci.Machine) (machine.Visit, error) { return l, nil },
-		Base:  "http://127.0.0.1:1", HTTP: &http.Client{}, Token: func() string { return "t" }, Program: "/bin/true", Patience: time.Millisecond,
+		Base:  "http://127.0.0.1:1", HTTP: &http.Client{}, Token: func() string { return "t" }, Program: machine.NewProgram("/bin/true"), Patience: time.Millisecond,
 	})
 	err := enter(t, r).Run(ctx, agent.Rest{Work: agenttest.Work()})
 	require.ErrorContains(t, err, "did not end within 1ms")
@@ -259,7 +259,7 @@ func TestLogin(t *testing.T) {
 		require.ErrorIs(t, err, sentinel)
 	}
 	tries, l := 0, newLocal(t)
-	r := machine.New(machine.Config{Program: "/bin/true", Login: func(context.Context, ci.Machine) (machine.Visit, error) {
+	r := machine.New(machine.Config{Program: machine.NewProgram("/bin/true"), Login: func(context.Context, ci.Machine) (machine.Visit, error) {
 		if tries++; tries < 3 {
 			return nil, errors.New("connection refused")
 		}
@@ -273,7 +273,9 @@ func Example() {
 	// The side of the agent that has claimed a task. login is guest.Enter of
 	// package vmservice/guest, base and client are what door.Dial returns.
 	remote := func(login func(context.Context, ci.Machine) (machine.Visit, error), base string, client *http.Client, token func() string) *machine.Remote {
-		return machine.New(machine.Config{Login: login, Base: base, HTTP: client, Token: token})
+		return machine.New(machine.Config{
+			Login: login, Base: base, HTTP: client, Token: token, Program: machine.NewProgram(os.Args[0]),
+		})
 	}
 	_ = agent.Config{Remote: remote(nil, "https://ci.example.com:8585", http.DefaultClient, nil)}
 

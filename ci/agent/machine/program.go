@@ -12,6 +12,7 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/rondo-ci/rondo/ci"
 )
@@ -23,20 +24,28 @@ const prefix = "rondo-machine-agent-"
 // agent on a machine: its main function calls [Attend].
 func Named(arg0 string) bool { return strings.HasPrefix(filepath.Base(arg0), prefix) }
 
-// A program is the file that is brought to machines.
-type program struct{ path, sum string }
+// A Program is the file that is brought to machines. It is read once, and must
+// not change afterwards. It is safe for concurrent use.
+type Program struct {
+	path string
+	sum  func() (string, error) // SHA-256
+}
 
-func readProgram(path string) (*program, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, fmt.Errorf("read the program of agents: %w", err)
-	}
-	defer f.Close()
-	sum := sha256.New()
-	if _, err := io.Copy(sum, f); err != nil {
-		return nil, fmt.Errorf("read the program of agents: %w", err)
-	}
-	return &program{path, hex.EncodeToString(sum.Sum(nil))}, nil
+// NewProgram returns the program in a file, as a rule the executable of this
+// process. The file is read when it is first needed.
+func NewProgram(path string) *Program {
+	return &Program{path, sync.OnceValues(func() (string, error) {
+		f, err := os.Open(path)
+		if err != nil {
+			return "", fmt.Errorf("read the program of agents: %w", err)
+		}
+		defer f.Close()
+		sum := sha256.New()
+		if _, err := io.Copy(sum, f); err != nil {
+			return "", fmt.Errorf("read the program of agents: %w", err)
+		}
+		return hex.EncodeToString(sum.Sum(nil)), nil
+	})}
 }
 
 // names says how uname -sm calls what this program is for.
@@ -60,8 +69,12 @@ const take = `set -e; f=%[1]s; umask 077; mkdir -p "$(dirname "$f")"; cat >"$f.$
 chmod 700 "$f.$$"; mv "$f.$$" "$f"`
 
 // bring sees to it that the machine has the program, and returns its path there.
-func (p *program) bring(ctx context.Context, v Visit, out io.Writer) (string, error) {
-	said, err := ask(ctx, v, fmt.Sprintf(look, prefix, p.sum), nil)
+func (p *Program) bring(ctx context.Context, v Visit, out io.Writer) (string, error) {
+	sum, err := p.sum()
+	if err != nil {
+		return "", err
+	}
+	said, err := ask(ctx, v, fmt.Sprintf(look, prefix, sum), nil)
 	if err != nil {
 		return "", err
 	}
@@ -70,7 +83,7 @@ func (p *program) bring(ctx context.Context, v Visit, out io.Writer) (string, er
 		return "", fmt.Errorf("it is a %.40q, and this agent is for %s/%s: run agents of the machines' architecture: %w", kind, runtime.GOOS, runtime.GOARCH, ci.ErrInvalid)
 	}
 	how, path, _ := strings.Cut(strings.TrimSpace(rest), " ")
-	if !strings.HasPrefix(path, "/") || !strings.HasSuffix(path, "/"+prefix+p.sum) {
+	if !strings.HasPrefix(path, "/") || !strings.HasSuffix(path, "/"+prefix+sum) {
 		return "", errors.New("it does not say where it has files; are sh, uname and sha256sum there?")
 	}
 	if how == "has" {
@@ -84,7 +97,7 @@ func (p *program) bring(ctx context.Context, v Visit, out io.Writer) (string, er
 	if info, err := f.Stat(); err == nil {
 		fmt.Fprintf(out, "Bringing the agent to the machine (%d MB).\n", info.Size()>>20)
 	}
-	if _, err := ask(ctx, v, fmt.Sprintf(take, quote(path), p.sum), f); err != nil {
+	if _, err := ask(ctx, v, fmt.Sprintf(take, quote(path), sum), f); err != nil {
 		return "", fmt.Errorf("bring the agent: %w", err)
 	}
 	return path, nil

@@ -8,7 +8,6 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
-	"os"
 	"strings"
 	"time"
 
@@ -27,7 +26,8 @@ type Visit interface {
 }
 
 // Config says how a [Remote] reaches machines, and how machines reach the
-// server through it. Login, Base, HTTP and Token are required.
+// server through it. All but
+// Patience and Log is required.
 type Config struct {
 	// Login logs in to a machine. An error that wraps [ci.ErrInvalid] or
 	// [ci.ErrDenied] is not tried again.
@@ -37,8 +37,8 @@ type Config struct {
 	HTTP *http.Client
 	// Token opens the door for the task; it is asked once the task was claimed.
 	Token func() string
-	// Program is the file that is brought to machines; "" is this executable.
-	Program string
+	// Program is what is brought to machines.
+	Program *Program
 	// Patience is how long an agent on a machine may take to end after it was
 	// asked to; 0 is 40 s.
 	Patience time.Duration
@@ -68,11 +68,7 @@ func (r *Remote) Enter(ctx context.Context, m ci.Machine, out io.Writer) (agent.
 	if err != nil {
 		return nil, err
 	}
-	p, err := r.program()
-	var path string
-	if err == nil {
-		path, err = p.bring(ctx, v, out)
-	}
+	path, err := r.cfg.Program.bring(ctx, v, out)
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("machine %s: %w", m.ID, err), v.Close())
 	}
@@ -176,16 +172,4 @@ func (t *tail) String() string {
 		}
 		return r
 	}, string(t.text)))
-}
-
-// program returns what is brought to machines.
-func (r *Remote) program() (*program, error) {
-	path := r.cfg.Program
-	if path == "" {
-		var err error
-		if path, err = os.Executable(); err != nil {
-			return nil, err
-		}
-	}
-	return readProgram(path)
 }

@@ -3,7 +3,6 @@ package machine
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -158,6 +157,3 @@ func (t *there) handler(ctx context.Context, r agent.Rest, ended chan struct{}) 
 	})
 	return mux
 }
-
-// errEnded says that the other side is gone.
-var errEnded = errors.New("the connection to the agent that has the task was lost")

@@ -21,11 +21,12 @@ import (
 
 // A Workshop runs one task after the other.
 type Workshop struct {
-	tool   string
-	dir    *workDir
-	log    *slog.Logger
-	here   *host.Executor
-	places *worker.Worker
+	tool    string
+	program *machine.Program
+	dir     *workDir
+	log     *slog.Logger
+	here    *host.Executor
+	places  *worker.Worker
 }
 
 // Open makes a work folder below dir, which nobody else may use. This process
@@ -35,7 +36,7 @@ func Open(dir string, jobs worker.Docker, log *slog.Logger) (*Workshop, error) {
 	if err != nil {
 		return nil, err
 	}
-	w := &Workshop{tool: tool, log: log}
+	w := &Workshop{tool: tool, program: machine.NewProgram(tool), log: log}
 	if w.dir, err = newWorkDir(dir); err != nil {
 		return nil, err
 	}
@@ -61,7 +62,7 @@ func (w *Workshop) Ready(ctx context.Context) error { return w.places.Ready(ctx)
 func (w *Workshop) Run(ctx context.Context, base, token string, client *http.Client, task ci.TaskID, epoch int64) error {
 	d := door.NewClient(base, token, client)
 	d.UseBucket(nil, w.log.With("task", task, "lease", epoch))
-	remote := machine.New(machine.Config{Login: login, Base: base, HTTP: client, Token: d.Token, Log: w.log})
+	remote := machine.New(machine.Config{Login: login, Base: base, HTTP: client, Token: d.Token, Program: w.program, Log: w.log})
 	a := agent.New(d, d, agent.Config{Executor: w.places, Tool: w.tool, Log: w.log, Machines: d, Remote: remote})
 	if err := a.Run(ctx, task, epoch); err != nil {
 		return fmt.Errorf("task %s: %w", task, err)
