@@ -138,7 +138,7 @@ func (s *Files) commit(ctx context.Context, key string, f ci.File, u ci.Upload) 
 		return f, err
 	}
 	// Either the reply to an earlier commit was lost, or somebody was faster.
-	was, statErr := s.stat(ctx, key, f, -1)
+	was, statErr := s.settled(ctx, key, f)
 	switch {
 	case statErr == nil && (!taken || f.Kind != ci.FileCache):
 		return was, same(was, f)

@@ -101,7 +101,7 @@ func (s *Files) put(ctx context.Context, key string, f ci.File, r io.Reader) (ci
 	if gcerrors.Code(err) != gcerrors.FailedPrecondition {
 		return stored, err
 	}
-	was, err = s.stat(ctx, key, f, -1)
+	was, err = s.settled(ctx, key, f)
 	switch {
 	case absent(err):
 		return ci.File{}, errors.New("another of that name came and is not there any more") // worth a retry
@@ -111,6 +111,22 @@ func (s *Files) put(ctx context.Context, key string, f ci.File, r io.Reader) (ci
 		return was, nil
 	}
 	return was, fmt.Errorf("it exists: %w", ci.ErrConflict)
+}
+
+// settled is stat of an object that the bucket has just said is there: some
+// servers say so a moment before they show it.
+func (s *Files) settled(ctx context.Context, key string, like ci.File) (ci.File, error) {
+	for wait := 10 * time.Millisecond; ; wait *= 2 {
+		was, err := s.stat(ctx, key, like, -1)
+		if !absent(err) || wait > time.Second {
+			return was, err
+		}
+		select {
+		case <-ctx.Done():
+			return ci.File{}, ctx.Err()
+		case <-time.After(wait):
+		}
+	}
 }
 
 // repeat compares what is stored with what is to be stored.
