@@ -76,10 +76,20 @@ stop_engine() {
 	fi
 }
 
+# unlist removes what an engine that was killed has left of its process and its
+# containerd's: it does not start while another process has the number, or the
+# dead one still waits for its parent.
+unlist() {
+	f=$(tr '\000' '\n' <"$state/dockerd.args" | sed -n 's/^--pidfile=//p; /^-p$/{n;p;}; /^--pidfile$/{n;p;}' | tail -n 1)
+	rm -f "${f:-/var/run/docker.pid}"
+	pid_of containerd >/dev/null || rm -f /var/run/docker/containerd/containerd.pid
+}
+
 # launch starts a daemon again as it was.
 launch() {
 	[ -s "$state/$1.args" ] || return 0
 	pid_of "$1" >/dev/null && return 0
+	[ "$1" != dockerd ] || unlist
 	xargs -0 -a "$state/$1.args" setsid -f >>"$state/$1.log" 2>&1 </dev/null 9>&-
 }
 

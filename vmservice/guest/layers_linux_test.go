@@ -161,7 +161,7 @@ func TestDLC01_VolumesThatAreNotAsTheyShouldBe(t *testing.T) {
 	})
 	t.Run("the engine does not start on it", func(t *testing.T) {
 		mount(owner)
-		b.run("rm -rf /mnt/rondo-layers/docker/volumes && echo > /mnt/rondo-layers/docker/volumes; pkill -KILL --nslist mnt --ns $$ dockerd || true")
+		b.run("rm -rf /mnt/rondo-layers/docker/volumes && echo > /mnt/rondo-layers/docker/volumes; pkill -KILL --nslist mnt --ns $$ dockerd || true; echo 1 > /var/run/docker.pid") // another process has its number
 		require.True(t, mount(owner).Fresh)
 		unmount()
 		fill()
