@@ -222,7 +222,21 @@ func plainYAML(err error) error {
 	text = strings.TrimPrefix(text, "unmarshal errors:\n  ")
 	text = strings.ReplaceAll(text, "\n  ", "; ")
 	text = strings.ReplaceAll(text, "field ", "key ")
-	return errors.New(strings.ReplaceAll(text, " not found", " is not known (see rondo-server serve --help)"))
+	text = strings.ReplaceAll(text, " not found", " is not known (see rondo-server serve --help)")
+	for name, why := range notNeeded() {
+		text = strings.ReplaceAll(text, "key "+name+" is not known (see rondo-server serve --help)", "Rondo needs no "+name+": "+why+"; take it out")
+	}
+	return errors.New(text)
+}
+
+// notNeeded are the services that the guide lets people run outside, and Rondo
+// does without, by the keys that settings from there may have, and why.
+func notNeeded() map[string]string {
+	const broker, events, records = "queues are in this process and its database", "live events are served at /app/ of the pages' address", "all records are in the one database (database:)"
+	return map[string]string{
+		"redis": "caches and " + broker, "rabbitmq": broker, "slanger": events, "pusher": events,
+		"mongo": records, "mongodb": records, "exim": "it sends no mail, webhooks tell others",
+	}
 }
 
 func (s *settings) check() error {

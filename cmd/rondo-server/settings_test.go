@@ -97,3 +97,23 @@ func FuzzSettings(f *testing.F) {
 	f.Add([]byte("url: https://ci\ngithub: {token: [}"))
 	f.Fuzz(func(t *testing.T, text []byte) { _, _ = parseSettings(text) })
 }
+
+// Settings that come from an installation with external services: each one is
+// named, with what does its work here. Nomad is one of settings.
+func TestDAT02_ExternalServicesByName(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "rondo.yml")
+	text := "url: https://ci.example.com\ndata: d\nredis: {host: r}\nrabbitmq: amqp://q\nslanger:\n  host: s\nmongodb: m\n"
+	require.NoError(t, os.WriteFile(file, []byte(text), 0o600))
+	cmd := program(t, "serve", "--check", "--config", file)
+	out, _ := cmd.CombinedOutput()
+	require.Equal(t, 2, cmd.ProcessState.ExitCode())
+	for _, want := range []string{
+		"line 3: Rondo needs no redis: caches and queues are in this process", "line 4: Rondo needs no rabbitmq", "line 5: Rondo needs no slanger: live events are served",
+		"line 7: Rondo needs no mongodb: all records are in the one database",
+	} {
+		require.Contains(t, string(out), want)
+	}
+	require.NoError(t, os.WriteFile(file, []byte("url: https://ci.example.com\ndata: d\nnomad: {address: 'http://n:4646', door: 'http://d:8585'}\n"), 0o600))
+	out, err := program(t, "serve", "--check", "--config", file).CombinedOutput()
+	require.NoError(t, err, "%s", out)
+}

@@ -242,7 +242,7 @@ func nodeCommand() *cobra.Command {
 	}
 	status.Flags().BoolVar(&s.self, "self", false, "the node that this command runs on")
 	status.Flags().BoolVar(&s.json, "json", false, "print JSON")
-	cmd.AddCommand(status, changeNode("drain", true), changeNode("ready", false))
+	cmd.AddCommand(status, slotsCommand(), changeNode("drain", true), changeNode("ready", false))
 	return cmd
 }
 
