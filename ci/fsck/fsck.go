@@ -16,8 +16,10 @@ type Source struct {
 	Store   ci.Store
 	Records ci.Records
 	Tickets func(ctx context.Context) iter.Seq2[ci.Ticket, error]
-	Docs    ci.Docs
-	Kinds   []string // of documents
+	// Cursor is the number of the last event that the queue has taken in.
+	Cursor func(ctx context.Context) (uint64, error)
+	Docs   ci.Docs
+	Kinds  []string // of documents
 	// ReadLog opens the output of a step from its beginning.
 	ReadLog func(ctx context.Context, k ci.LogKey) (io.ReadCloser, error)
 	// Database and Audit check themselves.
@@ -74,6 +76,9 @@ type exam struct {
 	pipelines map[ci.PipelineID]bool
 	workflows map[ci.WorkflowID]ci.PipelineID
 	tickets   map[ci.TaskID]ci.Ticket
+	// unread are the jobs with events that the queue has not taken in yet: what it
+	// knows of them may be too much or too little.
+	unread map[ci.JobID]bool
 	// ended says of each task that is known whether it has ended, and its epoch.
 	tasks map[ci.TaskID]task
 }
@@ -102,6 +107,9 @@ func (x *exam) confirm(ctx context.Context, look func(ctx context.Context, l *li
 		case <-ctx.Done():
 			return ctx.Err()
 		case <-time.After(x.cfg.Again):
+		}
+		if err := x.readTickets(ctx, nil); err != nil {
+			return err
 		}
 		var second list
 		if err := look(ctx, &second); err != nil {

@@ -31,6 +31,7 @@ type town struct {
 	flows     map[ci.PipelineID][]ci.Workflow
 	eventLog  []ci.Event
 	tickets   []ci.Ticket
+	cursor    uint64
 	steps     map[ci.TaskID][]ci.Step
 	logs      map[ci.LogKey]string
 	docs      []ci.Doc
@@ -92,7 +93,7 @@ func (t *town) JobWorkflow(_ context.Context, id ci.JobID) (ci.WorkflowID, error
 	return "", ci.ErrNotFound
 }
 func (t *town) Events(_ context.Context, after uint64) iter.Seq2[ci.Event, error] {
-	return seq(t.eventLog)
+	return seq(slices.DeleteFunc(slices.Clone(t.eventLog), func(e ci.Event) bool { return e.Seq <= after }))
 }
 func (t *town) Steps(_ context.Context, id ci.TaskID, _ int64) ([]ci.Step, error) {
 	return t.steps[id], nil
@@ -123,6 +124,7 @@ func (t *town) source() fsck.Source {
 	return fsck.Source{
 		Store: t, Records: t, Docs: docsOf{t: t}, Kinds: []string{"context"},
 		Tickets: func(context.Context) iter.Seq2[ci.Ticket, error] { return seq(t.tickets) },
+		Cursor:  func(context.Context) (uint64, error) { return t.cursor, nil },
 		ReadLog: func(_ context.Context, k ci.LogKey) (io.ReadCloser, error) {
 			text, ok := t.logs[k]
 			if !ok {
@@ -167,6 +169,7 @@ func newTown() *town {
 			{Seq: 4, Time: at(20), Pipeline: "p2", Workflow: "w2"},
 		},
 		tickets: []ci.Ticket{{Task: ci.Task{ID: ci.JobID("j3").Task(0), Job: "j3"}, State: ci.TicketLeased, Epoch: 2, Worker: "a", Expires: noon.Add(time.Minute)}},
+		cursor:  4,
 		steps:   map[ci.TaskID][]ci.Step{},
 		logs:    map[ci.LogKey]string{},
 		docs: []ci.Doc{
@@ -286,7 +289,7 @@ func TestP30a_Mutations(t *testing.T) {
 		{"a task's status", fsck.TaskStatus, job("p1", 0, func(j *ci.Job) { j.Tasks[0].Status = "x" })},
 		{"ran without a hand-out", fsck.TaskEpoch, job("p1", 0, func(j *ci.Job) { j.Tasks[0].Epoch = 0 })},
 		{"a ticket of nobody", fsck.TicketOrphan, ticket(func(t *ci.Ticket) { t.Task.ID, t.Task.Job = "j9.0", "j9" })},
-		{"a ticket of an ended task", fsck.TicketEnded, ticket(func(t *ci.Ticket) { t.Task.ID, t.Task.Job = ci.JobID("j1").Task(0), "j1" })},
+		{"a ticket of an ended task", fsck.TicketEnded, ticket(func(t *ci.Ticket) { t.Task.ID, t.Task.Job, t.State = ci.JobID("j1").Task(0), "j1", ci.TicketWaiting })},
 		{"an epoch went back", fsck.TicketEpoch, ticket(func(t *ci.Ticket) { t.Epoch = 1 })},
 		{"a lease of nobody", fsck.TicketLease, ticket(func(t *ci.Ticket) { t.Worker = "" })},
 		{"a lease for ever", fsck.TicketLease, ticket(func(t *ci.Ticket) { t.Expires = time.Time{} })},
@@ -343,6 +346,59 @@ func TestP30_SecondLook(t *testing.T) {
 	x = newTown()
 	x.tickets[0].Epoch = 1
 	require.Len(t, examine(t, x, fsck.Config{Again: time.Millisecond}), 1)
+}
+
+// A server that was killed behind a write has told its queue nothing of it yet;
+// the next start will. While a server runs, that is none of its excuses.
+func TestP30_KilledBehindAWrite(t *testing.T) {
+	ended := ci.Ticket{Task: ci.Task{ID: ci.JobID("j1").Task(0), Job: "j1"}, State: ci.TicketLeased, Epoch: 1, Worker: "a", Expires: noon}
+	waits := ended
+	waits.State = ci.TicketWaiting
+	online := fsck.Config{Again: time.Millisecond}
+	for name, c := range map[string]struct {
+		change func(*town)
+		rest   int // findings
+		runs   int
+	}{
+		"its agent told the end": {func(t *town) { t.tickets = append(t.tickets, ended) }, 0, 1},
+		"it was canceled, and the end is unread": {func(t *town) {
+			t.tickets = append(t.tickets, waits)
+			t.eventLog[2].Kind, t.eventLog[2].Job, t.cursor = ci.JobEnded, "j1", 2
+		}, 0, 0},
+		"it was canceled long ago": {func(t *town) {
+			t.tickets = append(t.tickets, waits)
+			t.eventLog[2].Kind, t.eventLog[2].Job = ci.JobEnded, "j1"
+		}, 1, 1},
+		"it was queued, and that is unread": {func(t *town) {
+			t.tickets = nil
+			t.eventLog[3].Kind, t.eventLog[3].Job, t.cursor = ci.JobQueued, "j3", 3
+		}, 0, 0},
+		"it was queued long ago": {func(t *town) { t.tickets = nil; t.eventLog[3].Kind, t.eventLog[3].Job = ci.JobQueued, "j3" }, 1, 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			x := newTown()
+			c.change(x)
+			require.Len(t, examine(t, x, fsck.Config{}), c.rest)
+			require.Len(t, examine(t, x, online), c.runs)
+		})
+	}
+}
+
+// A job that is queued while the examination runs is in the queue when it is
+// looked at once more.
+func TestP30_QueuedMeanwhile(t *testing.T) {
+	x := newTown()
+	src, looks := x.source(), 0
+	src.Tickets = func(context.Context) iter.Seq2[ci.Ticket, error] {
+		if looks++; looks == 1 {
+			return seq([]ci.Ticket(nil))
+		}
+		return seq(x.tickets)
+	}
+	for f, err := range fsck.Examine(t.Context(), src, fsck.Config{Again: time.Millisecond, Now: func() time.Time { return noon }}) {
+		require.NoError(t, err)
+		t.Error(f)
+	}
 }
 
 func ExampleExamine() {

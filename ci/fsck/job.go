@@ -78,7 +78,8 @@ func (x *exam) task(l *list, id ci.TaskID, t ci.TaskState) {
 	if t.Epoch < 1 && (t.Status == ci.Running || t.Status == ci.Success) {
 		l.add(TaskEpoch, object, fmt.Sprintf("is %s, and was never handed out", t.Status), restore)
 	}
-	if _, ok := x.tickets[id]; !ok && x.Tickets != nil && (t.Status == ci.Queued || t.Status == ci.Running) {
+	job, _, _ := id.Split()
+	if _, ok := x.tickets[id]; !ok && x.Tickets != nil && !x.unread[job] && (t.Status == ci.Queued || t.Status == ci.Running) {
 		l.add(JobTicket, object, fmt.Sprintf("is %s, and the queue does not know it", t.Status), "restart the server: it takes in what is missing; else cancel the job")
 	}
 }
@@ -165,7 +166,7 @@ func (x *exam) queue(ctx context.Context) error {
 			default:
 				l.add(TicketState, object, fmt.Sprintf("has the state %q", t.State), "restore a backup")
 			}
-			if known.ended {
+			if known.ended && !x.unread[t.Task.Job] && !x.dying(t) {
 				l.add(TicketEnded, object, "waits in the queue, and the task has ended", "restart the server: it forgets it")
 			}
 			if t.Epoch < known.epoch {
@@ -174,4 +175,11 @@ func (x *exam) queue(ctx context.Context) error {
 		}
 		return nil
 	})
+}
+
+// dying reports whether a ticket may be left of a task that was with its agent
+// when the server was killed, right after the end was written: the next start
+// strikes it. While a server runs, none is left for long.
+func (x *exam) dying(t ci.Ticket) bool {
+	return x.cfg.Again < 0 && (t.State == ci.TicketPlaced || t.State == ci.TicketLeased)
 }

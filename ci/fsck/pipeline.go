@@ -13,11 +13,13 @@ const restore = "restore a backup, or delete the pipeline"
 
 // everyProject checks projects, with all that they have built.
 func (x *exam) everyProject(ctx context.Context) error {
-	if err := x.readTickets(ctx); err != nil {
+	var damaged list
+	if err := x.readTickets(ctx, &damaged); err != nil {
 		return err
 	}
+	x.tasks = map[ci.TaskID]task{}
 	slugs := map[string]ci.ProjectID{}
-	var wrong list
+	wrong := damaged
 	for p, err := range x.Store.Projects(ctx) {
 		if err != nil {
 			return fmt.Errorf("projects: %w", err)
@@ -50,23 +52,40 @@ func (x *exam) everyProject(ctx context.Context) error {
 }
 
 // readTickets reads the queue, before the jobs: a ticket that is gone meanwhile
-// is of a job that has ended by then.
-func (x *exam) readTickets(ctx context.Context) error {
-	x.tickets, x.tasks = map[ci.TaskID]ci.Ticket{}, map[ci.TaskID]task{}
+// is of a job that has ended by then. What cannot be read goes to damaged, unless
+// that is nil.
+func (x *exam) readTickets(ctx context.Context, damaged *list) error {
+	x.tickets, x.unread = map[ci.TaskID]ci.Ticket{}, map[ci.JobID]bool{}
 	if x.Tickets == nil {
 		return nil
 	}
-	for t, err := range x.Tickets(ctx) {
-		if errors.Is(err, ci.ErrInvalid) {
-			if !x.yield(Finding{SourceDamaged, "queue", err.Error(), "restore a backup"}, nil) {
-				return errEnough
-			}
-			continue
-		}
-		if err != nil {
+	var cursor uint64
+	var err error
+	if x.Cursor != nil {
+		if cursor, err = x.Cursor(ctx); err != nil {
 			return fmt.Errorf("queue: %w", err)
 		}
-		x.tickets[t.Task.ID] = t
+	}
+	for t, err := range x.Tickets(ctx) {
+		switch {
+		case err == nil:
+			x.tickets[t.Task.ID] = t
+		case !errors.Is(err, ci.ErrInvalid):
+			return fmt.Errorf("queue: %w", err)
+		case damaged != nil:
+			damaged.add(SourceDamaged, "queue", err.Error(), "restore a backup")
+		}
+	}
+	if x.Cursor == nil {
+		return nil
+	}
+	for e, err := range x.Store.Events(ctx, cursor) {
+		if err != nil {
+			return fmt.Errorf("events after %d: %w", cursor, err)
+		}
+		if e.Kind == ci.JobQueued || e.Kind == ci.JobEnded {
+			x.unread[e.Job] = true
+		}
 	}
 	return nil
 }

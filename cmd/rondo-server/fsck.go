@@ -129,7 +129,7 @@ func (in *installation) stored(ctx context.Context) (fsck.Source, error) {
 		return fsck.Source{}, err
 	}
 	return fsck.Source{
-		Store: in.db, Records: in.db, Tickets: in.db.Backlog().Open, Docs: in.db, Kinds: kinds,
+		Store: in.db, Records: in.db, Tickets: in.db.Backlog().Open, Cursor: in.db.Backlog().Cursor, Docs: in.db, Kinds: kinds,
 		ReadLog:  func(ctx context.Context, k ci.LogKey) (io.ReadCloser, error) { return in.logs.Read(ctx, k, 0) },
 		Database: in.db.Check,
 		Audit: func(ctx context.Context) error {

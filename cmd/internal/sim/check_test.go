@@ -26,7 +26,7 @@ func (w *world) check() {
 	w.checkEvents(ctx, flows)
 	w.checkLogs(ctx)
 	src := fsck.Source{
-		Store: w.db, Records: w.db, Tickets: w.db.Backlog().Open,
+		Store: w.db, Records: w.db, Tickets: w.db.Backlog().Open, Cursor: w.db.Backlog().Cursor,
 		ReadLog: func(ctx context.Context, k ci.LogKey) (io.ReadCloser, error) { return w.logs.Read(ctx, k, 0) },
 	}
 	for f, err := range fsck.Examine(ctx, src, fsck.Config{Again: -1}) {
