@@ -31,7 +31,7 @@ func (d *Door) Finish(ctx context.Context, l ci.Lease, r ci.Report) error {
 	}
 	// What the report is about is decided by the lease, not by the agent; and a
 	// repeated call makes the same report.
-	r.Workflow, r.Task, r.Epoch, r.Node = "", l.Task, l.Epoch, l.Worker
+	r.Workflow, r.Task, r.Epoch, r.Node = "", l.Task, l.Epoch, nameOf(l.Worker)
 	r.Reason = cut(r.Reason, maxReason)
 	holds := d.leases.Check(l)
 	if holds != nil && !errors.Is(holds, ci.ErrConflict) {

@@ -55,5 +55,7 @@ func TestA132_TicketIsWorthlessAfterTheClaim(t *testing.T) {
 	require.NoError(t, json.NewDecoder(res.Body).Decode(&said))
 	require.Equal(t, http.StatusBadRequest, res.StatusCode)
 	require.Contains(t, said.Message, "older than the server")
+	require.NoError(t, agent.Finish(ctx, work.Lease, ci.Report{Status: ci.Success}))
+	require.Equal(t, "host/7", w.outcome["test.0"].Node, "people read the name that the agent gave itself")
 	require.False(t, door.Key(nil).Admits(door.Key(nil).Ticket("t.0", 1), "t.0", 1), "no key")
 }

@@ -7,6 +7,7 @@ import (
 	"encoding/base64"
 	"encoding/hex"
 	"strconv"
+	"strings"
 
 	"github.com/rondo-ci/rondo/ci"
 )
@@ -59,9 +60,21 @@ func newProof() string {
 // minProof is how long a proof is at least.
 const minProof = 20
 
+// printSize is how many bytes of a proof's hash stand behind a worker's name.
+const printSize = 12
+
 // workerOf is the name by which leases know the agent with that proof. Names
 // are shown to people; the proof does not follow from one.
 func workerOf(name, proof string) string {
 	sum := sha256.Sum256([]byte("rondo worker v1\n" + proof))
-	return name + "/" + hex.EncodeToString(sum[:12])
+	return name + "/" + hex.EncodeToString(sum[:printSize])
+}
+
+// nameOf is how the agent called itself that has the lease of a worker.
+func nameOf(worker string) string {
+	i := strings.LastIndexByte(worker, '/')
+	if i < 0 || len(worker)-i-1 != 2*printSize {
+		return worker
+	}
+	return worker[:i]
 }
