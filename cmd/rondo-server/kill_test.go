@@ -112,7 +112,8 @@ func checkRuns(t *testing.T, s *server, all []pipeline, marks string) {
 					require.Equal(t, 1, ended[task], "job %s succeeded without running", task)
 					s.checkLog(j.ID, node)
 				} else {
-					require.Equal(t, ci.InfraFailed, j.Status, "job %s", j.ID)
+					_, why := s.call("GET", "/api/v2/rondo/job/"+j.ID+"/steps", "")
+					require.Equal(t, ci.InfraFailed, j.Status, "job %s: %s", j.ID, why)
 				}
 			}
 		}

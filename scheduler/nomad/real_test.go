@@ -152,6 +152,14 @@ func onServer(t testing.TB, r *nomadtest.Real, s nomad.Server, cfg nomad.Config)
 	return w
 }
 
+// tell tells who listens, if anybody does.
+func tell(c chan ci.TaskID, id ci.TaskID) {
+	select {
+	case c <- id:
+	default:
+	}
+}
+
 // mux is the door of real agents.
 func (w *world) mux() http.Handler {
 	mux := http.NewServeMux()
@@ -161,18 +169,14 @@ func (w *world) mux() http.Handler {
 		p := w.placed[ci.TaskID(r.PathValue("task"))]
 		began := w.arrived
 		w.mu.Unlock()
-		if began != nil {
-			began <- p.Task.ID
-		}
+		tell(began, p.Task.ID)
 		_ = json.NewEncoder(rw).Encode(p)
 	})
 	mux.HandleFunc("POST /done/{task}", func(_ http.ResponseWriter, r *http.Request) {
 		w.mu.Lock()
 		done := w.done
 		w.mu.Unlock()
-		if done != nil {
-			done <- ci.TaskID(r.PathValue("task"))
-		}
+		tell(done, ci.TaskID(r.PathValue("task")))
 	})
 	return mux
 }

@@ -30,6 +30,7 @@ type world struct {
 	placed map[ci.TaskID]scheduler.Placement
 	began  map[string]int // by task and epoch
 	losing bool
+	asking int // warm agents that wait at the door
 
 	door          string
 	arrived, done chan ci.TaskID // real agents that ask what to do, and have done it
@@ -99,10 +100,12 @@ func (w *world) open(t testing.TB, cfg nomad.Config, s nomad.Server) {
 func (w *world) serve(rw http.ResponseWriter, r *http.Request) {
 	w.mu.Lock()
 	c := w.Cluster
+	w.asking++
 	w.mu.Unlock()
 	c.ServeHTTP(rw, r)
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	w.asking--
 	if w.losing {
 		panic(http.ErrAbortHandler)
 	}
