@@ -41,6 +41,7 @@ var thirdParties = []struct{ path, rooms, reason string }{
 	{"github.com/go-asn1-ber/asn1-ber", "auth", "the packets of go-ldap, to ask for StartTLS before its client reads anything"},
 	{"github.com/go-ldap/ldap/v3", "auth", "the protocol of directories: packets, filters and names"},
 	{"github.com/google/go-github", "ci/forge", "GitHub's REST API, with its limits, pages and errors"},
+	{"github.com/go-jose/go-jose/v4", "scheduler", "verifies what Nomad signs about its workloads, in scheduler/nomad only"},
 	{"github.com/hashicorp/nomad/api", "scheduler", "the official client of Nomad, in scheduler/nomad only"},
 	{"github.com/hashicorp/vault/api", "storage", "the official client of Vault's transit engine, in storage/secrets/vault only"},
 	{"github.com/influxdata/telegraf", "metrics", "Telegraf as a library, in the module metrics/telegraf only"},

@@ -97,6 +97,7 @@ func work(ctx context.Context, dir string, jobs worker.Docker) error {
 	if t, ok := client.Transport.(*http.Transport); ok {
 		client.Transport = trust.Over(roots, t)
 	}
+	client.Transport = p.Over(client.Transport)
 	following, stop := context.WithCancel(ctx)
 	defer stop()
 	go func() { _ = roots.Run(following) }() // it returns nil

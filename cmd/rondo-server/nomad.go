@@ -35,6 +35,7 @@ const nomadHelp = `  nomad:                             # jobs run on its client
     mode: register                   # a job for each task, or dispatch
     reserve: {cpu: 2, memory_mb: 4096} # of each client, for itself
     mhz: 2500                        # that count as a CPU; leave out for whole cores
+    identity: require                # agents show who Nomad (1.7) says they are; leave out: where it can; or off
     warm: {medium: 2}                # agents that wait for tasks, by resource class`
 
 // nomadSettings say at which Nomad agents are started, and how.
@@ -65,12 +66,14 @@ type nomadNodes struct {
 
 // nomadAgent is what they run.
 type nomadAgent struct {
-	Driver string         `yaml:"driver"`
-	Image  string         `yaml:"image"`
-	Agent  string         `yaml:"agent"`
-	Door   string         `yaml:"door"`
-	Mode   string         `yaml:"mode"`
-	Warm   map[string]int `yaml:"warm"`
+	Driver string `yaml:"driver"`
+	Image  string `yaml:"image"`
+	Agent  string `yaml:"agent"`
+	Door   string `yaml:"door"`
+	// Identity is one of package nomad.
+	Identity string         `yaml:"identity"`
+	Mode     string         `yaml:"mode"`
+	Warm     map[string]int `yaml:"warm"`
 }
 
 const (
@@ -118,6 +121,9 @@ func (n *nomadSettings) check() error {
 	}
 	if n.Mode != "" && n.Mode != modeRegister && n.Mode != modeDispatch {
 		add("mode: %q is neither register nor dispatch", n.Mode)
+	}
+	if n.Identity != "" && n.Identity != string(nomad.IdentityRequire) && n.Identity != string(nomad.IdentityOff) {
+		add("identity: %q is neither %s nor %s", n.Identity, nomad.IdentityRequire, nomad.IdentityOff)
 	}
 	if n.MHz < 0 || n.Reserve.CPU != nil && *n.Reserve.CPU < 0 || n.Reserve.MemoryMB != nil && *n.Reserve.MemoryMB < 0 {
 		add("mhz and nomad.reserve are not negative")
@@ -172,7 +178,8 @@ func (in *installation) openNomad(n *nomadSettings) (*nomad.Cluster, error) {
 		Driver: n.Driver, Image: n.Image, Command: cmp.Or(n.Agent, "/usr/local/bin/rondo-agent"), Args: in.jobs.Args(), Door: n.Door,
 	}, nomad.Config{
 		Log: in.log, Dispatch: n.Mode == modeDispatch, Warm: warm, Docs: in.db, Secret: []byte(secret), Ended: in.ended,
-		Nodes: nomad.Nodes{Datacenters: n.Datacenters, Class: n.Class, Pool: n.Pool, MHz: n.MHz, Reserve: n.reserve()},
+		Identity: nomad.Identity(n.Identity),
+		Nodes:    nomad.Nodes{Datacenters: n.Datacenters, Class: n.Class, Pool: n.Pool, MHz: n.MHz, Reserve: n.reserve()},
 	})
 }
 

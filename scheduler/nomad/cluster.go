@@ -27,6 +27,8 @@ type Cluster struct {
 	log   *slog.Logger
 	books books
 
+	signing signing
+
 	calls  sync.WaitGroup // goroutines about the end of single placements
 	look   chan struct{}  // has an element when everything is to be asked for
 	asking chan struct{}  // one sync at a time
@@ -74,6 +76,9 @@ func New(s Server, a Agent, cfg Config) (*Cluster, error) {
 	if err != nil {
 		return nil, fmt.Errorf("nomad: %w", err)
 	}
+	if cfg.Identity != IdentityAuto && cfg.Identity != IdentityRequire && cfg.Identity != IdentityOff {
+		return nil, fmt.Errorf("nomad: identity %q is neither %s nor %s: %w", cfg.Identity, IdentityRequire, IdentityOff, ci.ErrInvalid)
+	}
 	if len(cfg.Warm) > 0 && (cfg.Docs == nil || len(cfg.Secret) < minSecret) {
 		return nil, fmt.Errorf("nomad: warm agents need documents and a secret of %d bytes: %w", minSecret, ci.ErrInvalid)
 	}
@@ -83,7 +88,7 @@ func New(s Server, a Agent, cfg Config) (*Cluster, error) {
 		places: make(map[key]*place), jobs: make(map[string]*place), tried: make(map[key]bool),
 		early: make(map[string]alloc), buried: make(map[string]bool), submitting: make(map[key]chan struct{}),
 		nodes: make(map[string]*node), parents: make(map[string]bool),
-		warm: make(map[string]*warmAgent),
+		warm: make(map[string]*warmAgent), signing: signing{asking: make(chan struct{}, 1)},
 	}, nil
 }
 

@@ -90,6 +90,8 @@ type Config struct {
 	Dispatch bool
 	// Warm are the agents that wait. They need Docs and Secret.
 	Warm []Warm
+	// Identity says whether agents show who Nomad says they are.
+	Identity Identity
 	// Docs keeps what Nomad forgets, and who was given to which warm agent;
 	// nil keeps it in memory.
 	Docs ci.Docs

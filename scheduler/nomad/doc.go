@@ -5,7 +5,9 @@
 // [Agent] that Nomad starts. Each task is one batch job of priority 50 with one
 // allocation, which Nomad neither restarts nor replaces: whether a task runs
 // again is the queue's business. A job holds a pointer to the task and a token,
-// see package pointer; the agent fetches the rest from the server's door.
+// see package pointer; the agent fetches the rest from the server's door. Who may
+// read jobs at Nomad reads that too, so it opens the door only together with the
+// [Identity] that Nomad (1.7) signs for the agent itself, and only once.
 //
 // What Nomad says is a second opinion. That a task has ended is known from its
 // agent's own report; Nomad's word counts when an agent is silent, for its

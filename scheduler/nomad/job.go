@@ -28,6 +28,7 @@ const (
 	metaID    = "rondo_id"    // the documented form, also of a dispatched job
 	metaWarm  = "rondo_warm"  // the name of a warm agent
 	metaNeed  = "rondo_needs" // resources as JSON
+	// and metaSigned
 )
 
 // lostAfter is how long Nomad waits for a client out of sight before it calls
@@ -39,7 +40,7 @@ const lostAfter = 5 * time.Minute
 const killTime = 30 * time.Second
 
 // meta is what the job of a placement says about it.
-func (c *Cluster) meta(p scheduler.Placement) (map[string]string, error) {
+func (c *Cluster) meta(p scheduler.Placement, signed bool) (map[string]string, error) {
 	task, err := json.Marshal(p.Task)
 	if err != nil {
 		return nil, fmt.Errorf("task: %w: %w", err, ci.ErrInvalid)
@@ -50,8 +51,16 @@ func (c *Cluster) meta(p scheduler.Placement) (map[string]string, error) {
 	}
 	return map[string]string{
 		metaOwner: c.cfg.Name, metaTask: string(task), metaEpoch: strconv.FormatInt(p.Epoch, 10),
-		metaNode: p.Node, metaID: scheduler.JobIDOf(p.Task, p.Epoch).String(), metaNeed: string(need),
+		metaNode: p.Node, metaID: scheduler.JobIDOf(p.Task, p.Epoch).String(), metaNeed: string(need), metaSigned: signature(signed),
 	}, nil
+}
+
+// signature is the value of metaSigned.
+func signature(signed bool) string {
+	if signed {
+		return "1"
+	}
+	return ""
 }
 
 // ofMeta is the placement that a job stands for; false is a job of others.
@@ -82,7 +91,8 @@ func (c *Cluster) pointTo(p scheduler.Placement) ([]byte, error) {
 // agent ends, dies or is out of sight is off: each of these would start a task
 // a second time, and the queue decides about that. node is the ID of the node to
 // prefer, "" is none; text what the agent is told.
-func (c *Cluster) job(id string, meta map[string]string, need scheduler.Resources, node string, text []byte) *api.Job {
+// Its agent has an identity if signed.
+func (c *Cluster) job(id string, meta map[string]string, need scheduler.Resources, node string, text []byte, signed bool) *api.Job {
 	env := maps.Clone(c.agent.Env)
 	if env == nil {
 		env = make(map[string]string)
@@ -99,6 +109,9 @@ func (c *Cluster) job(id string, meta map[string]string, need scheduler.Resource
 		KillTimeout: new(killTime), KillSignal: "SIGTERM",
 		RestartPolicy: noRestart(),
 		LogConfig:     &api.LogConfig{MaxFiles: new(2), MaxFileSizeMB: new(5)},
+	}
+	if signed {
+		task.Identities = []*api.WorkloadIdentity{c.identity()}
 	}
 	group := &api.TaskGroup{
 		Name: new(taskName), Count: new(1), Tasks: []*api.Task{task},

@@ -16,6 +16,7 @@ type place struct {
 	scheduler.Placement
 	job     string // Nomad's ID
 	warm    string // the name of its warm agent, if it has one
+	signed  bool   // its agent has an identity
 	alloc   string // the allocation that counts, of
 	allocs  map[string]alloc
 	sent    time.Time // when Nomad took it

@@ -49,8 +49,9 @@ func agentMain() int {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
 	defer stop()
 	p, err := pointer.Read()
+	own := p.Identity
 	if err == nil {
-		p, err = p.Await(ctx, nil)
+		p, err = p.Await(ctx, &http.Client{Transport: p.Over(nil)})
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
@@ -59,7 +60,13 @@ func agentMain() int {
 		}
 		return 2
 	}
-	reply, err := http.Get(p.Door + "/task/" + string(p.Task))
+	ask, err := http.NewRequestWithContext(ctx, http.MethodGet, p.Door+"/task/"+string(p.Task), nil)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 2
+	}
+	ask.Header.Set(pointer.Identity, own)
+	reply, err := http.DefaultClient.Do(ask)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 2
@@ -168,6 +175,7 @@ func (w *world) mux() http.Handler {
 		w.mu.Lock()
 		p := w.placed[ci.TaskID(r.PathValue("task"))]
 		began := w.arrived
+		w.identity = r.Header.Get(pointer.Identity)
 		w.mu.Unlock()
 		tell(began, p.Task.ID)
 		_ = json.NewEncoder(rw).Encode(p)
@@ -204,6 +212,41 @@ func TestRealNomad(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			realNomad(t)
 			schedulertest.TestCluster(t, func(t *testing.T) scheduler.Cluster { return notMortal{onReal(t, cfg)} })
+		})
+	}
+}
+
+// A real Nomad signs who its agents are, and nobody else is admitted.
+func TestA059_RealIdentities(t *testing.T) {
+	for name, cfg := range map[string]nomad.Config{
+		"Register": {}, "Dispatch": {Dispatch: true},
+		"Warm": {Warm: []nomad.Warm{{Resources: one, Count: 1}}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			realNomad(t)
+			cfg.Identity = nomad.IdentityRequire
+			w := onReal(t, cfg)
+			agent := func() (scheduler.Placement, string) {
+				p := placement("waits")
+				p.Node = ""
+				require.NoError(t, w.Submit(t.Context(), p))
+				sees(t, w, p, is(scheduler.PlacementRunning))
+				<-w.arrived
+				w.mu.Lock()
+				defer w.mu.Unlock()
+				return p, w.identity
+			}
+			w.listen(10)
+			one, its := agent()
+			two, other := agent()
+			admit := func(p scheduler.Placement, identity string) error {
+				return w.Admit(t.Context(), p.Task.ID, p.Epoch, identity)
+			}
+			require.NoError(t, admit(one, its))
+			require.NoError(t, admit(two, other))
+			for _, identity := range []string{"", its, its[:len(its)-8] + "AAAAAAAA"} {
+				require.ErrorIs(t, admit(two, identity), ci.ErrDenied)
+			}
 		})
 	}
 }

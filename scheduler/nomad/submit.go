@@ -64,11 +64,15 @@ func (c *Cluster) submit(ctx context.Context, p scheduler.Placement) error {
 	c.mu.Lock()
 	c.tried[keyOf(p)] = true
 	c.mu.Unlock()
-	job, err := c.send(ctx, p, target, text)
+	signed, err := c.signs(ctx)
 	if err != nil {
 		return err
 	}
-	pl := &place{Placement: p, job: job, sent: time.Now()}
+	job, err := c.send(ctx, p, target, text, signed)
+	if err != nil {
+		return err
+	}
+	pl := &place{Placement: p, job: job, signed: signed, sent: time.Now()}
 	pl.Token, pl.State, pl.Reason = "", scheduler.PlacementPending, "Nomad is placing it"
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -144,16 +148,16 @@ func (c *Cluster) target(p scheduler.Placement) (string, error) {
 }
 
 // send makes the job, and returns Nomad's ID of it.
-func (c *Cluster) send(ctx context.Context, p scheduler.Placement, target string, text []byte) (string, error) {
-	meta, err := c.meta(p)
+func (c *Cluster) send(ctx context.Context, p scheduler.Placement, target string, text []byte, signed bool) (string, error) {
+	meta, err := c.meta(p, signed)
 	if err != nil {
 		return "", err
 	}
 	if c.cfg.Dispatch {
-		return c.dispatch(ctx, p, meta, text)
+		return c.dispatch(ctx, p, meta, text, signed)
 	}
 	id := meta[metaID]
-	_, _, err = c.api.Jobs().EnforceRegister(c.job(id, meta, p.Resources, target, text), 0, c.write(ctx))
+	_, _, err = c.api.Jobs().EnforceRegister(c.job(id, meta, p.Resources, target, text, signed), 0, c.write(ctx))
 	if exists(err) {
 		return id, nil
 	}
@@ -162,9 +166,9 @@ func (c *Cluster) send(ctx context.Context, p scheduler.Placement, target string
 
 // dispatch starts an instance of the job for that size of task. Nomad itself
 // remembers which placement it was for, as long as the instance is there.
-func (c *Cluster) dispatch(ctx context.Context, p scheduler.Placement, meta map[string]string, text []byte) (string, error) {
+func (c *Cluster) dispatch(ctx context.Context, p scheduler.Placement, meta map[string]string, text []byte, signed bool) (string, error) {
 	for try := 0; ; try++ {
-		parent, err := c.parent(ctx, p.Resources)
+		parent, err := c.parent(ctx, p.Resources, signed)
 		if err != nil {
 			return "", err
 		}
@@ -188,10 +192,10 @@ const payloadFile = "placement.json"
 
 // parent makes sure that there is a job to dispatch for the size, and returns
 // its ID, which follows from all that is in it.
-func (c *Cluster) parent(ctx context.Context, need scheduler.Resources) (string, error) {
-	j := c.job("", nil, need, "", nil)
+func (c *Cluster) parent(ctx context.Context, need scheduler.Resources, signed bool) (string, error) {
+	j := c.job("", nil, need, "", nil, signed)
 	j.ParameterizedJob = &api.ParameterizedJobConfig{
-		Payload: "required", MetaRequired: []string{metaOwner, metaTask, metaEpoch, metaNode, metaID, metaNeed},
+		Payload: "required", MetaRequired: []string{metaOwner, metaTask, metaEpoch, metaNode, metaID, metaNeed, metaSigned},
 	}
 	t := j.TaskGroups[0].Tasks[0]
 	t.DispatchPayload = &api.DispatchPayloadConfig{File: payloadFile}

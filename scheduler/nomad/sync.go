@@ -152,7 +152,7 @@ func (c *Cluster) adopt(j *api.JobListStub, given map[string]scheduler.Placement
 		return
 	}
 	p.State, p.Reason = scheduler.PlacementPending, "Nomad is placing it"
-	c.add(&place{Placement: p, job: j.ID, sent: time.Unix(0, j.SubmitTime)})
+	c.add(&place{Placement: p, job: j.ID, signed: j.Meta[metaSigned] != "", sent: time.Unix(0, j.SubmitTime)})
 }
 
 // earlySize is how many allocations of jobs that nobody knows are remembered.

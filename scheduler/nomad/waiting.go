@@ -5,10 +5,12 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"net/http"
 	"strings"
 	"time"
 
+	"github.com/rondo-ci/rondo/ci"
 	"github.com/rondo-ci/rondo/scheduler/nomad/pointer"
 )
 
@@ -42,6 +44,9 @@ func (c *Cluster) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	if c.known(r.Context()) != nil {
 		http.Error(w, `{"message":"Nomad does not answer"}`, http.StatusServiceUnavailable)
+		return
+	}
+	if !c.admitWarm(w, r, name) {
 		return
 	}
 	proof := r.Header.Get(pointer.Proof)
@@ -87,4 +92,28 @@ func (c *Cluster) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	default:
 		w.WriteHeader(http.StatusNoContent)
 	}
+}
+
+// admitWarm reports whether who asks is the agent of that name, where Nomad has
+// signed who it is, and answers everybody else.
+func (c *Cluster) admitWarm(w http.ResponseWriter, r *http.Request, name string) bool {
+	c.mu.Lock()
+	a := c.warm[name]
+	if a == nil || !a.signed {
+		c.mu.Unlock()
+		return true
+	}
+	job := a.job
+	c.mu.Unlock()
+	switch err := c.verify(r.Context(), job, r.Header.Get(pointer.Identity)); {
+	case err == nil:
+		return true
+	case errors.Is(err, ci.ErrDenied):
+		c.log.Warn("somebody else asks for the task of a warm agent, with its token", "agent", name, "from", r.RemoteAddr, "err", err)
+		http.Error(w, `{"message":"Nomad has not started you as this agent"}`, http.StatusUnauthorized)
+	default:
+		c.log.Warn("verify the identity of a warm agent", "agent", name, "err", err)
+		http.Error(w, `{"message":"Nomad does not answer"}`, http.StatusServiceUnavailable)
+	}
+	return false
 }

@@ -24,6 +24,7 @@ type warmAgent struct {
 	state   warmState
 	node    string // ID
 	alloc   alloc
+	signed  bool             // it has an identity
 	sent    time.Time        // when Nomad took it
 	proof   string           // of who asked first
 	waiting int              // polls that are open
@@ -152,7 +153,7 @@ func (c *Cluster) pickWarm(p scheduler.Placement) *warmAgent {
 // placeWarm makes a place of a warm agent.
 func (c *Cluster) placeWarm(w *warmAgent, p scheduler.Placement) {
 	w.state = warmGiven
-	pl := &place{Placement: p, job: w.job, warm: w.name, sent: w.sent}
+	pl := &place{Placement: p, job: w.job, warm: w.name, signed: w.signed, sent: w.sent}
 	pl.Token, pl.State, pl.Reason = "", scheduler.PlacementPending, "it was given to a warm agent"
 	c.add(pl)
 	if w.alloc.id != "" {
@@ -178,7 +179,7 @@ func (c *Cluster) adoptWarm(j *api.JobListStub, name string, given map[string]sc
 		if j.Stop && !ok {
 			return // it was sent away
 		}
-		w = &warmAgent{name: name, job: j.ID, sent: time.Unix(0, j.SubmitTime), wake: make(chan struct{})}
+		w = &warmAgent{name: name, job: j.ID, signed: j.Meta[metaSigned] != "", sent: time.Unix(0, j.SubmitTime), wake: make(chan struct{})}
 		_ = json.Unmarshal([]byte(j.Meta[metaNeed]), &w.need)
 		c.warm[name] = w
 	}
@@ -321,7 +322,11 @@ func (c *Cluster) warmUp(ctx context.Context, need scheduler.Resources) error {
 	var random [12]byte
 	_, _ = rand.Read(random[:])
 	name := hex.EncodeToString(random[:])
-	w := &warmAgent{name: name, job: c.cfg.Name + "-warm-" + name, need: need, wake: make(chan struct{})}
+	signed, err := c.signs(ctx)
+	if err != nil {
+		return err
+	}
+	w := &warmAgent{name: name, job: c.cfg.Name + "-warm-" + name, need: need, signed: signed, wake: make(chan struct{})}
 	needs, err := json.Marshal(need)
 	if err != nil {
 		return err
@@ -333,8 +338,8 @@ func (c *Cluster) warmUp(ctx context.Context, need scheduler.Resources) error {
 	c.mu.Lock()
 	c.warm[name] = w
 	c.mu.Unlock()
-	meta := map[string]string{metaOwner: c.cfg.Name, metaWarm: name, metaNeed: string(needs)}
-	_, _, err = c.api.Jobs().EnforceRegister(c.job(w.job, meta, need, "", text), 0, c.write(ctx))
+	meta := map[string]string{metaOwner: c.cfg.Name, metaWarm: name, metaNeed: string(needs), metaSigned: signature(signed)}
+	_, _, err = c.api.Jobs().EnforceRegister(c.job(w.job, meta, need, "", text, signed), 0, c.write(ctx))
 	err = c.words(err)
 	c.mu.Lock()
 	defer c.mu.Unlock()

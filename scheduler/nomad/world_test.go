@@ -31,6 +31,8 @@ type world struct {
 	began  map[string]int // by task and epoch
 	losing bool
 	asking int // warm agents that wait at the door
+	// identity is what the last real agent has shown.
+	identity string
 
 	door          string
 	arrived, done chan ci.TaskID // real agents that ask what to do, and have done it
@@ -54,7 +56,10 @@ func (w *world) agent(ctx context.Context, s nomadtest.Start) error {
 	if err != nil {
 		return err
 	}
-	if p, err = p.Await(ctx, nomadtest.Direct(http.HandlerFunc(w.serve))); err != nil {
+	p.Identity = s.Env[pointer.EnvIdentity]
+	hc := nomadtest.Direct(http.HandlerFunc(w.serve))
+	hc.Transport = p.Over(hc.Transport)
+	if p, err = p.Await(ctx, hc); err != nil {
 		return nil // sent away
 	}
 	fmt.Fprintf(s.Stderr, "agent has %s epoch %d\n", p.Task, p.Epoch)

@@ -70,6 +70,11 @@ type Config struct {
 	Direct Direct
 	// Machines gives tasks machines; nil has none.
 	Machines Machines
+	// Admit is asked about who claims a hand-out with a ticket over the network:
+	// whether it is the agent that was started for it, by what stands in the
+	// header Rondo-Identity. [ci.ErrDenied] turns it away, another error lets it
+	// ask again. nil admits everybody.
+	Admit func(ctx context.Context, task ci.TaskID, epoch int64, identity string) error
 }
 
 // A Door does what agents ask for. All methods are safe for concurrent use and

@@ -82,6 +82,12 @@ func (x *exchange) serve(claim bool, operate func(*exchange) error) {
 			reply(x.w, http.StatusBadRequest, problem{Code: "invalid", Message: "this agent is older than the server: install the rondo-agent of the same release"})
 			return
 		}
+		if x.d.cfg.Admit != nil {
+			if err := x.d.cfg.Admit(x.r.Context(), x.lease.Task, epoch, x.r.Header.Get(headerIdentity)); err != nil {
+				x.fail(err, problem{})
+				return
+			}
+		}
 		x.lease.Worker, good = workerOf(x.lease.Worker, x.proof), true
 	}
 	if !good {

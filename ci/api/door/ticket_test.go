@@ -1,7 +1,10 @@
 package door_test
 
 import (
+	"context"
 	"encoding/json"
+	"errors"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"testing"
@@ -58,4 +61,52 @@ func TestA132_TicketIsWorthlessAfterTheClaim(t *testing.T) {
 	require.NoError(t, agent.Finish(ctx, work.Lease, ci.Report{Status: ci.Success}))
 	require.Equal(t, "host/7", w.outcome["test.0"].Node, "people read the name that the agent gave itself")
 	require.False(t, door.Key(nil).Admits(door.Key(nil).Ticket("t.0", 1), "t.0", 1), "no key")
+}
+
+// A sender changes requests before they go out.
+type sender func(*http.Request)
+
+func (s sender) RoundTrip(r *http.Request) (*http.Response, error) {
+	r = r.Clone(r.Context())
+	s(r)
+	return http.DefaultTransport.RoundTrip(r)
+}
+
+// Where the cluster knows its agents, a ticket is good in their hands only.
+func TestA059_AdmitsTheAgentOnly(t *testing.T) {
+	w := newWorld()
+	away := errors.New("the cluster does not answer")
+	asked := 0
+	s := httptest.NewServer(door.Handler(newDoor(w, door.Config{Admit: func(_ context.Context, task ci.TaskID, epoch int64, identity string) error {
+		asked++
+		switch {
+		case task != "test.0" || epoch != 1:
+			return errors.New("another one")
+		case identity == "away":
+			return away
+		case identity != "the agent":
+			return fmt.Errorf("who? %w", ci.ErrDenied)
+		}
+		return nil
+	}}), key))
+	defer s.Close()
+	w.hand("test.0", 1, "")
+	claim := func(ticket, identity string) error {
+		hc := &http.Client{Transport: sender(func(r *http.Request) { r.Header.Set("Rondo-Identity", identity) })}
+		_, err := door.NewClient(s.URL, ticket, hc).Claim(t.Context(), "test.0", 1, "host/7")
+		return err
+	}
+	require.Error(t, claim("guess", "the agent"))
+	require.Zero(t, asked, "the ticket comes first")
+	ticket := key.Ticket("test.0", 1)
+	require.ErrorIs(t, claim(ticket, ""), ci.ErrDenied)
+	require.ErrorIs(t, claim(ticket, "a thief"), ci.ErrDenied)
+	err := claim(ticket, "away")
+	require.Error(t, err)
+	require.False(t, door.Final(err), "it asks again: %v", err)
+	require.NoError(t, claim(ticket, "the agent"))
+	asked = 0
+	_, err = door.NewClient(s.URL, key.Token("test.0", 1), nil).Claim(t.Context(), "test.0", 1, w.holder["test.0"].Worker)
+	require.NoError(t, err, "the token is known to the agent alone")
+	require.Zero(t, asked)
 }

@@ -23,9 +23,10 @@ const (
 
 // Names of header fields.
 const (
-	headerDigest = "Content-Digest" // RFC 9530; after a file it is a trailer
-	headerProof  = "Rondo-Proof"    // of who claims with a ticket
-	headerResult = "Rondo-Result"   // trailer: "ok", or the code of an error
+	headerDigest   = "Content-Digest" // RFC 9530; after a file it is a trailer
+	headerProof    = "Rondo-Proof"    // of who claims with a ticket
+	headerIdentity = "Rondo-Identity" // what the cluster has signed about who claims with a ticket
+	headerResult   = "Rondo-Result"   // trailer: "ok", or the code of an error
 	// headerDirect is, in the answer to a claim or a renewal, the size from which
 	// on files may go to the bucket itself; in the request of a file, that a link
 	// to it will do, and in the answer, that it is one.

@@ -28,6 +28,11 @@ type Cluster interface {
 	Run(ctx context.Context) error
 }
 
+// An admitter is a Cluster that knows its agents, see [door.Config].
+type admitter interface {
+	Admit(ctx context.Context, task ci.TaskID, epoch int64, identity string) error
+}
+
 // Parts are what an engine is made of. All are needed.
 type Parts struct {
 	DB       DB
@@ -69,7 +74,11 @@ func New(p Parts, cfg Config) *Engine {
 	cfg.Queue.Token = p.Key.Ticket
 	cfg.Queue.Begun = e.begun
 	e.Scheduler = scheduler.New(p.Backlog, e.Cluster, e.Server.Report, cfg.Queue)
-	e.Door = door.New(e.Scheduler, e.Server, p.DB, p.Logs, p.Files, door.Config{Log: cfg.Log, Machines: cfg.Machines, Direct: p.Files})
+	hall := door.Config{Log: cfg.Log, Machines: cfg.Machines, Direct: p.Files}
+	if c, ok := p.Cluster.(admitter); ok {
+		hall.Admit = c.Admit
+	}
+	e.Door = door.New(e.Scheduler, e.Server, p.DB, p.Logs, p.Files, hall)
 	return e
 }
 

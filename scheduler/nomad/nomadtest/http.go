@@ -56,12 +56,19 @@ func (s *Server) mux() *http.ServeMux {
 	}
 	at("GET /v1/acl/token/self", func(*http.Request) (any, error) { return api.ACLToken{Name: "the test's"}, nil })
 	at("GET /v1/namespace/{name}", func(r *http.Request) (any, error) { return api.Namespace{Name: r.PathValue("name")}, nil })
+	at("GET /.well-known/jwks.json", s.keys)
 	at("PUT /v1/jobs", s.register)
 	at("GET /v1/jobs", s.listJobs)
 	at("GET /v1/job/{job...}", s.job)
 	at("PUT /v1/job/{job...}", s.dispatch)
 	at("DELETE /v1/job/{job...}", s.deregister)
 	at("GET /v1/allocations", func(*http.Request) (any, error) { return s.stubs(""), nil })
+	at("GET /v1/allocation/{alloc}", func(r *http.Request) (any, error) {
+		if a := s.allocs[r.PathValue("alloc")]; a != nil {
+			return a.Allocation, nil
+		}
+		return nil, notFound("alloc")
+	})
 	at("GET /v1/nodes", func(*http.Request) (any, error) {
 		var all []api.NodeListStub
 		for _, n := range s.nodes {

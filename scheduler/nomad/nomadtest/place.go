@@ -147,6 +147,7 @@ func (s *Server) launch(j *api.Job, r *run) {
 	if env == nil {
 		env = map[string]string{}
 	}
+	s.environment(j, r, env)
 	r.TaskStates[agentTask] = &api.TaskState{State: "running", Events: []*api.TaskEvent{{Type: api.TaskReceived}, {Type: api.TaskStarted}}}
 	s.set(r, api.AllocClientStatusRunning)
 	in := Start{Alloc: r.ID, Job: r.JobID, Node: r.NodeName, Env: env, Payload: j.Payload, Stderr: r.stderr}

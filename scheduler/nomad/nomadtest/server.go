@@ -45,6 +45,7 @@ type Server struct {
 	nodes   map[string]*api.NodeListStub
 	events  []event
 	starts  map[string]int // by job
+	signing signing
 }
 
 // A Fault is what happens to a call. The zero Fault is nothing.
@@ -66,11 +67,13 @@ type run struct {
 
 // New returns a Nomad without nodes.
 func New(agent Agent) *Server {
-	return &Server{
+	s := &Server{
 		agent: agent, index: 100, changed: make(chan struct{}), cut: make(chan struct{}),
 		jobs: make(map[string]*api.Job), allocs: make(map[string]*run), evals: make(map[string]*api.Evaluation),
 		nodes: make(map[string]*api.NodeListStub), starts: make(map[string]int),
 	}
+	s.rotate()
+	return s
 }
 
 // Close kills all agents and ends all streams. Functions that are deaf may run

@@ -14,6 +14,9 @@ import (
 const (
 	Env     = "RONDO_PLACEMENT"
 	EnvFile = "RONDO_PLACEMENT_FILE"
+	// EnvIdentity holds what Nomad signs about the agent, of that name in its job.
+	EnvIdentity  = "NOMAD_TOKEN_" + IdentityName
+	IdentityName = "rondo"
 )
 
 // MaxSize is how large a pointer may be, in bytes: the limit of Nomad's
@@ -32,6 +35,9 @@ type Pointer struct {
 	// Token is good for claiming that hand-out, or for that waiting, only, and
 	// only for who does it first: all who may read jobs at Nomad see it.
 	Token string `json:"token"`
+	// Identity is what Nomad signs about this agent; "" is nothing. It is not part
+	// of the JSON form.
+	Identity string `json:"-"`
 }
 
 // String leaves the token out.
@@ -66,8 +72,8 @@ func Parse(text []byte) (Pointer, error) {
 // environment, and takes both away, so that what the process starts does not
 // find them. Without any it is [ci.ErrNotFound].
 func Read() (Pointer, error) {
-	text, file := os.Getenv(Env), os.Getenv(EnvFile)
-	_, _ = os.Unsetenv(Env), os.Unsetenv(EnvFile)
+	text, file, identity := os.Getenv(Env), os.Getenv(EnvFile), os.Getenv(EnvIdentity)
+	_, _, _ = os.Unsetenv(Env), os.Unsetenv(EnvFile), os.Unsetenv(EnvIdentity)
 	if text == "" && file != "" {
 		b, err := os.ReadFile(file)
 		if err != nil {
@@ -79,5 +85,7 @@ func Read() (Pointer, error) {
 	if text == "" {
 		return Pointer{}, fmt.Errorf("read placement: neither %s nor %s is set; Nomad sets them in the jobs of a Rondo server: %w", Env, EnvFile, ci.ErrNotFound)
 	}
-	return Parse([]byte(text))
+	p, err := Parse([]byte(text))
+	p.Identity = identity
+	return p, err
 }

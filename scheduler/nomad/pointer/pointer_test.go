@@ -110,3 +110,29 @@ func TestAwait(t *testing.T) {
 	_, err = p.Await(stopped, nil)
 	require.True(t, errors.Is(err, context.Canceled), err)
 }
+
+// What Nomad signs about an agent is shown where it is asked for, and taken out
+// of the environment.
+func TestIdentity(t *testing.T) {
+	t.Setenv(pointer.Env, `{"door":"http://x","task":"t","epoch":1,"token":"s3cret"}`)
+	t.Setenv(pointer.EnvFile, "")
+	t.Setenv(pointer.EnvIdentity, "signed")
+	p, err := pointer.Read()
+	require.NoError(t, err)
+	require.Empty(t, os.Getenv(pointer.EnvIdentity))
+	require.Equal(t, "signed", p.Identity)
+	text, err := json.Marshal(p)
+	require.NoError(t, err)
+	require.NotContains(t, string(text)+p.String(), "signed")
+	shown := map[string]string{}
+	s := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { shown[r.URL.Path] = r.Header.Get(pointer.Identity) }))
+	defer s.Close()
+	hc := &http.Client{Transport: p.Over(nil)}
+	for _, path := range []string{"/door/v1/tasks/t/1/claim", pointer.Path + "w", "/door/v1/tasks/t/1/renew"} {
+		res, err := hc.Post(s.URL+path, "", nil)
+		require.NoError(t, err)
+		require.NoError(t, res.Body.Close())
+	}
+	require.Equal(t, map[string]string{"/door/v1/tasks/t/1/claim": "signed", pointer.Path + "w": "signed", "/door/v1/tasks/t/1/renew": ""}, shown)
+	require.Equal(t, http.DefaultTransport, pointer.Pointer{}.Over(nil))
+}
