@@ -68,7 +68,7 @@ func (a access) page(r *http.Request) (ci.Actor, error) {
 	if a.local && loopback(r.Host) && !proxied(r) {
 		return a.owner(), nil
 	}
-	return ci.Actor{}, fmt.Errorf("open /login?token=... with the token that the server printed: %w", ci.ErrDenied)
+	return ci.Actor{}, fmt.Errorf("open /login?token=... with the token of this server: dev prints it, serve keeps it in the file token of its data folder: %w", ci.ErrDenied)
 }
 
 // login takes the token from the address and sets the cookie for the pages.
@@ -79,7 +79,7 @@ func (a access) login(w http.ResponseWriter, r *http.Request) {
 		_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(10 * time.Second))
 	}
 	if !a.matches(r.URL.Query().Get("token")) {
-		http.Error(w, "This is not the token of this server. It is printed when the server starts.", http.StatusForbidden)
+		http.Error(w, "This is not the token of this server. rondo-server dev prints it; serve keeps it in the file token of its data folder.", http.StatusForbidden)
 		return
 	}
 	http.SetCookie(w, &http.Cookie{
