@@ -51,20 +51,15 @@ type LogKey struct {
 // and are refused with [ErrConflict] unless it is the current one. All methods
 // are safe for concurrent use.
 type Records interface {
+	RecordReader
 	// PutStep writes a step, by its index, and the event that it started
 	// ([StepStarted]) or ended ([StepEnded]), in one transaction. It is called
 	// when the step is about to start, before anything of it runs, and again
 	// when it has ended. Writing the same twice is allowed and makes no second
 	// event. The event's fields are those of the ticket's task.
 	PutStep(ctx context.Context, l Lease, s Step) error
-	// Steps lists the steps of one hand-out of a task by index. Epoch 0 means
-	// the newest. A task without steps yields none and no error.
-	Steps(ctx context.Context, t TaskID, epoch int64) ([]Step, error)
 	// PutTests replaces the test results of the lease's task.
 	PutTests(ctx context.Context, l Lease, tests []Test) error
-	// Tests lists the test results of a job over all its tasks, failures
-	// first, then in order of storing.
-	Tests(ctx context.Context, j JobID) ([]Test, error)
 	// Timings returns the test results of the newest successful job of that
 	// name in the project that has any: on the branch, else on any branch.
 	// None is no error.

@@ -14,11 +14,7 @@ type Store interface {
 	ProjectStore
 	PipelineStore
 	WorkflowStore
-	// Events yields the events after the given number in order, up to the
-	// newest at the time of the call, and then ends.
-	Events(ctx context.Context, after uint64) iter.Seq2[Event, error]
-	// LastEvent returns the number of the newest event, 0 if there is none.
-	LastEvent(ctx context.Context) (uint64, error)
+	EventReader
 	// Wait returns nil as soon as there is an event after the given number, at
 	// once if there is one already, or the error of ctx. It may return early;
 	// the caller asks Events anyway. Waiting costs nothing while nothing is
@@ -29,17 +25,15 @@ type Store interface {
 
 // A ProjectStore keeps projects.
 type ProjectStore interface {
+	ProjectReader
 	// PutProject writes the project, by its ID. A slug that another project
 	// has is [ErrConflict].
 	PutProject(ctx context.Context, p Project) error
-	Project(ctx context.Context, id ProjectID) (Project, error)
-	ProjectBySlug(ctx context.Context, slug string) (Project, error)
-	// Projects yields all projects by slug.
-	Projects(ctx context.Context) iter.Seq2[Project, error]
 }
 
 // A PipelineStore keeps pipelines and their plans.
 type PipelineStore interface {
+	PipelineReader
 	// Create adds the pipeline and the events, gives the pipeline its number
 	// (and writes it into the events), and returns the pipeline as kept. When
 	// the project has a pipeline whose trigger has the same non-empty key,
@@ -51,19 +45,11 @@ type PipelineStore interface {
 	// written into the events of that job. An error of change is returned as
 	// it is and nothing is written. change may be called more than once.
 	Start(ctx context.Context, id PipelineID, change func(*Pipeline) ([]Workflow, []Event, error)) error
-	Pipeline(ctx context.Context, id PipelineID) (Pipeline, error)
-	// Plan returns the pipeline's plan; [ErrNotFound] before it is compiled.
-	Plan(ctx context.Context, id PipelineID) (*Plan, error)
-	// Pipelines yields one page. Its cost does not grow with what is not on
-	// the page.
-	Pipelines(ctx context.Context, q Query) iter.Seq2[Pipeline, error]
 }
 
 // A WorkflowStore keeps workflows and their jobs.
 type WorkflowStore interface {
-	Workflow(ctx context.Context, id WorkflowID) (Workflow, error)
-	// Workflows lists those of a pipeline in order of making.
-	Workflows(ctx context.Context, id PipelineID) ([]Workflow, error)
+	WorkflowReader
 	// Open yields the identities of the workflows that have not ended; of one
 	// project, or of all when id is "".
 	Open(ctx context.Context, id ProjectID) iter.Seq2[WorkflowID, error]
@@ -72,10 +58,4 @@ type WorkflowStore interface {
 	// nothing is written. An error of change is returned as it is and nothing
 	// is written. change may be called more than once.
 	Update(ctx context.Context, id WorkflowID, change func(*Workflow) ([]Event, error)) error
-	// JobWorkflow returns the workflow that a job was made in, whether the job
-	// is current there or past.
-	JobWorkflow(ctx context.Context, id JobID) (WorkflowID, error)
-	// JobByNumber returns the job with that number in the project, and the
-	// workflow that it was made in.
-	JobByNumber(ctx context.Context, p ProjectID, number int64) (WorkflowID, JobID, error)
 }

@@ -52,9 +52,9 @@ type Config struct {
 // An API serves the routes. It is safe for concurrent use.
 type API struct {
 	server Conductor
-	read   Reader
-	logs   Logs
-	files  Artifacts
+	read   ci.Reader
+	logs   ci.LogReader
+	files  ci.FileReader
 	cfg    Config
 	log    *slog.Logger
 	mux    *http.ServeMux
@@ -70,7 +70,7 @@ type API struct {
 const root = "/api/v2"
 
 // New returns the API. It starts nothing.
-func New(server Conductor, read Reader, logs Logs, files Artifacts, cfg Config) *API {
+func New(server Conductor, read ci.Reader, logs ci.LogReader, files ci.FileReader, cfg Config) *API {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}

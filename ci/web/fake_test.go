@@ -9,12 +9,11 @@ import (
 	"sync"
 
 	"github.com/rondo-ci/rondo/ci"
-	"github.com/rondo-ci/rondo/ci/web"
 )
 
 // A countingReader counts what a listing asks for.
 type countingReader struct {
-	web.Reader
+	ci.Reader
 	calls int
 }
 
@@ -39,7 +38,7 @@ func (r *countingReader) Workflow(ctx context.Context, id ci.WorkflowID) (ci.Wor
 }
 
 // A brokenReader cannot reach its database.
-type brokenReader struct{ web.Reader }
+type brokenReader struct{ ci.Reader }
 
 func (brokenReader) LastEvent(context.Context) (uint64, error) {
 	return 0, errors.New("dial secret-dsn: connection refused")

@@ -12,7 +12,7 @@ import (
 // asks is in the context of the request. All pages reach what belongs to a
 // project through the project, so there is one place that refuses.
 type guarded struct {
-	Reader
+	ci.Reader
 	may func(ctx context.Context, by ci.Actor, p ci.Project, write bool) error
 }
 

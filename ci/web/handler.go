@@ -13,9 +13,9 @@ import (
 // Config holds what the pages can do without.
 type Config struct {
 	// Logs is the output of steps; nil shows none.
-	Logs Logs
+	Logs ci.LogReader
 	// Artifacts is the files of jobs; nil shows none.
-	Artifacts Artifacts
+	Artifacts ci.FileReader
 	// Explain says why a task waits; nil says nothing.
 	Explain func(ctx context.Context, task ci.TaskID) (ci.Reason, error)
 	// Authorize returns who asks, or an error that is ci.ErrDenied (or
@@ -44,7 +44,7 @@ type Config struct {
 // A site serves the pages.
 type site struct {
 	conduct Conductor
-	read    Reader
+	read    ci.Reader
 	cfg     Config
 	log     *slog.Logger
 	hub     *hub
@@ -60,7 +60,7 @@ type site struct {
 // /projects/, /pipelines/, /workflows/, /jobs/, /artifacts/, /settings/,
 // /insights/, /orgs/, /contexts/, /admin/, /queue, /nodes, /audit, /account and /events. It is safe for
 // concurrent use.
-func New(conduct Conductor, read Reader, cfg Config) http.Handler {
+func New(conduct Conductor, read ci.Reader, cfg Config) http.Handler {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}

@@ -13,7 +13,7 @@ import (
 // least one.
 type hub struct {
 	conduct Conductor
-	read    EventReader
+	read    ci.EventReader
 	log     *slog.Logger
 
 	mu       sync.Mutex
@@ -31,7 +31,7 @@ type watcher struct {
 	seq uint64 // the newest matching event
 }
 
-func newHub(conduct Conductor, read EventReader, log *slog.Logger) *hub {
+func newHub(conduct Conductor, read ci.EventReader, log *slog.Logger) *hub {
 	return &hub{conduct: conduct, read: read, log: log, watchers: make(map[*watcher]struct{})}
 }
 
@@ -107,7 +107,7 @@ const catchUpEvents = 1000
 
 // catchUp wakes the watcher if something it looks at happened after the given
 // number.
-func (w *watcher) catchUp(ctx context.Context, read EventReader, after uint64) error {
+func (w *watcher) catchUp(ctx context.Context, read ci.EventReader, after uint64) error {
 	n := 0
 	for e, err := range read.Events(ctx, after) {
 		if err != nil {

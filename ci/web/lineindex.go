@@ -86,7 +86,7 @@ func (x *lineIndex) of(key ci.LogKey) *lineMarks {
 
 // upTo looks through the output to its present end and returns how many lines
 // it has.
-func (m *lineMarks) upTo(ctx context.Context, logs Logs, key ci.LogKey) (int64, error) {
+func (m *lineMarks) upTo(ctx context.Context, logs ci.LogReader, key ci.LogKey) (int64, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	size, err := logs.Size(ctx, key)
@@ -107,7 +107,7 @@ func (m *lineMarks) upTo(ctx context.Context, logs Logs, key ci.LogKey) (int64, 
 	return m.ends, nil
 }
 
-func (m *lineMarks) scan(ctx context.Context, logs Logs, key ci.LogKey, size int64) error {
+func (m *lineMarks) scan(ctx context.Context, logs ci.LogReader, key ci.LogKey, size int64) error {
 	r, err := logs.Read(ctx, key, m.scanned)
 	if err != nil {
 		return err

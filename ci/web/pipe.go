@@ -41,7 +41,7 @@ func newPipe(printed chan<- struct{}) *pipe {
 
 // fill brings the output from offset on, until it is complete, the pipe is
 // closed or ctx ends.
-func (p *pipe) fill(ctx context.Context, logs Logs, key ci.LogKey, offset int64) {
+func (p *pipe) fill(ctx context.Context, logs ci.LogReader, key ci.LogKey, offset int64) {
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	p.mu.Lock()

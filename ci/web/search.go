@@ -148,7 +148,7 @@ func parsePlace(text string) (step int, line int64, err error) {
 }
 
 // output looks through a step's output. more is false when enough was found.
-func (sc *scan) output(ctx context.Context, logs Logs, key ci.LogKey) (more bool, err error) {
+func (sc *scan) output(ctx context.Context, logs ci.LogReader, key ci.LogKey) (more bool, err error) {
 	size, err := logs.Size(ctx, key)
 	if errors.Is(err, ci.ErrNotFound) || err == nil && size == 0 {
 		return true, nil
