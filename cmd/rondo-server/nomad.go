@@ -196,7 +196,7 @@ func (n *nomadSettings) try(ctx context.Context, r *reach) error {
 	if n == nil {
 		return nil
 	}
-	c, err := nomad.New(n.server(r), nomad.Agent{Command: "rondo-agent", Door: n.Door}, nomad.Config{})
+	c, err := nomad.New(n.server(r), nomad.Agent{Command: "rondo-agent", Door: n.Door}, nomad.Config{Identity: nomad.Identity(n.Identity)})
 	if err == nil {
 		err = c.Check(ctx)
 	}

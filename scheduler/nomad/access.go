@@ -221,7 +221,8 @@ func (a *access) right(method, path string) string {
 }
 
 // Check tries Nomad's address, certificates and token, and names every right
-// that can be found missing without changing anything. The error joins them;
+// that can be found missing without changing anything, and identities where they
+// are required. The error joins them;
 // [ci.ErrDenied] is in it when a right is missing.
 func (c *Cluster) Check(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, syncTime)
@@ -252,8 +253,9 @@ func (c *Cluster) Check(ctx context.Context) error {
 			continue
 		}
 		if wrong = append(wrong, fmt.Errorf("ask Nomad: %w", err)); !errors.Is(err, ci.ErrDenied) {
-			break // it does not answer at all
+			return errors.Join(wrong...) // it does not answer at all
 		}
 	}
-	return errors.Join(wrong...)
+	_, err := c.signs(ctx)
+	return errors.Join(append(wrong, err)...)
 }

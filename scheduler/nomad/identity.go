@@ -29,6 +29,9 @@ const (
 	IdentityOff     Identity = "off"     // tickets only: who reads one first may use it
 )
 
+// firstSigned is the version of Nomad that first signed identities.
+const firstSigned = "1.7.0"
+
 // metaSigned says in the Meta of a job that its agents have an identity.
 const metaSigned = "rondo_identity"
 
@@ -101,7 +104,7 @@ func (c *Cluster) signs(ctx context.Context) (bool, error) {
 	case len(keys.Keys) > 0:
 		return true, nil
 	case c.cfg.Identity == IdentityRequire:
-		return false, fmt.Errorf("this Nomad signs no identities, which are required: it needs to be 1.7 or later")
+		return false, fmt.Errorf("this Nomad signs no identities, which are required: it needs to be %s or later", firstSigned)
 	}
 	c.signing.mu.Lock()
 	defer c.signing.mu.Unlock()

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/hashicorp/nomad/api"
 	"github.com/stretchr/testify/require"
 
 	"github.com/rondo-ci/rondo/ci"
@@ -158,12 +159,38 @@ func TestIdentity_OlderNomad(t *testing.T) {
 	s.cfg.Identity = nomad.IdentityRequire
 	s.open()
 	err := s.Submit(t.Context(), placement("waits"))
-	require.ErrorContains(t, err, "1.7 or later")
+	require.ErrorContains(t, err, "1.7.0 or later")
 	for _, final := range []error{ci.ErrInvalid, ci.ErrDenied, ci.ErrNotFound, ci.ErrConflict} {
 		require.NotErrorIs(t, err, final, "it waits for an upgrade")
 	}
 	_, err = nomad.New(nomad.Server{Address: "http://x"}, nomad.Agent{Command: "/a", Door: "http://d"}, nomad.Config{Identity: "no"})
 	require.ErrorIs(t, err, ci.ErrInvalid)
+}
+
+// A client before 1.7 gives its agents no identity, so it gets none of them, and
+// the queue says why.
+func TestIdentity_OlderClients(t *testing.T) {
+	s := newSigned(t, nomad.Config{})
+	s.server.SetNode("n1", "down")
+	s.server.AddNode("n0", 10, 4096+16384, func(n *api.NodeListStub) { n.Attributes["nomad.version"] = "1.6.12" })
+	ctx, stop := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- s.Run(ctx) }()
+	p := placement("waits")
+	p.Node = ""
+	require.NoError(t, s.Submit(t.Context(), p))
+	sees(t, s, p, says("${attr.nomad.version} semver >= 1.7.0"))
+	stop()
+	require.NoError(t, <-ended)
+}
+
+// What is required and not there is found before a server starts.
+func TestIdentity_Check(t *testing.T) {
+	s := newSigned(t, nomad.Config{Identity: nomad.IdentityRequire})
+	require.NoError(t, s.Check(t.Context()))
+	s.server.Age()
+	s.open()
+	require.ErrorContains(t, s.Check(t.Context()), "1.7.0 or later")
 }
 
 // A Nomad whose pages answer what it does not know is an older one too.

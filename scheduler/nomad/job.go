@@ -128,6 +128,9 @@ func (c *Cluster) job(id string, meta map[string]string, need scheduler.Resource
 	if c.cfg.Nodes.Class != "" {
 		j.Constraints = append(j.Constraints, &api.Constraint{LTarget: "${node.class}", Operand: "=", RTarget: c.cfg.Nodes.Class})
 	}
+	if signed { // an older client gives its agents none
+		j.Constraints = append(j.Constraints, &api.Constraint{LTarget: "${attr.nomad.version}", Operand: "semver", RTarget: ">= " + firstSigned})
+	}
 	if node != "" {
 		j.Affinities = []*api.Affinity{{LTarget: "${node.unique.id}", Operand: "=", RTarget: node, Weight: new(int8(100))}}
 	}

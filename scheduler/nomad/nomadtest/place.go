@@ -6,6 +6,7 @@ import (
 	"maps"
 	"path"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -83,11 +84,29 @@ func refused(n *api.NodeListStub, j *api.Job) string {
 		if name, ok := strings.CutPrefix(c.LTarget, "${attr."); ok {
 			value = n.Attributes[strings.TrimSuffix(name, "}")]
 		}
-		if value != c.RTarget {
+		if !meets(value, c) {
 			return c.LTarget + " " + c.Operand + " " + c.RTarget
 		}
 	}
 	return ""
+}
+
+func meets(value string, c *api.Constraint) bool {
+	if least, ok := strings.CutPrefix(c.RTarget, ">= "); ok && c.Operand == "semver" {
+		return slices.Compare(numbers(value), numbers(least)) >= 0
+	}
+	return value == c.RTarget
+}
+
+// numbers are those of a version.
+func numbers(version string) []int {
+	var all []int
+	release, _, _ := strings.Cut(version, "-")
+	for part := range strings.SplitSeq(release, ".") {
+		n, _ := strconv.Atoi(part)
+		all = append(all, n)
+	}
+	return all
 }
 
 func prefers(j *api.Job, n *api.NodeListStub) bool {

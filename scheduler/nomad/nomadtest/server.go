@@ -99,7 +99,7 @@ func (s *Server) AddNode(name string, cpus, memoryMB int, change func(*api.NodeL
 	n := &api.NodeListStub{
 		ID: fmt.Sprintf("%08x-0000-4000-8000-%012x", len(s.nodes)+1, len(s.nodes)+1), Name: name, Datacenter: "dc1",
 		NodePool: api.NodePoolDefault, Status: api.NodeStatusReady, SchedulingEligibility: api.NodeSchedulingEligible,
-		Attributes: map[string]string{"kernel.name": "linux"},
+		Attributes: map[string]string{"kernel.name": "linux", "nomad.version": "2.0.0"},
 		Drivers:    map[string]*api.DriverInfo{"raw_exec": {Detected: true, Healthy: true}},
 		NodeResources: &api.NodeResources{
 			Cpu:    api.NodeCpuResources{CpuShares: int64(cpus) * 1000, TotalCpuCores: uint16(cpus), ReservableCpuCores: cores},
