@@ -9,11 +9,17 @@ import (
 )
 
 // Machines are the machines that are made for single tasks, and the volumes
-// with their Docker layers. Both functions refuse who is no operator; nil has
-// no page.
+// with their Docker layers. All functions refuse who is no operator; without
+// them there is no page.
 type Machines struct {
 	View  func(ctx context.Context, by ci.Actor) (MachineView, error)
 	Drain func(ctx context.Context, on bool, by ci.Actor) error
+	// End ends a machine, by its key, whoever has it.
+	End func(ctx context.Context, key string, by ci.Actor) error
+	// Purge removes the layers of a project; those in use go when they are free.
+	Purge func(ctx context.Context, project ci.ProjectID, by ci.Actor) error
+	// Reconcile compares the books with what there is, and sets right what differs.
+	Reconcile func(ctx context.Context, by ci.Actor) error
 }
 
 // A MachineView is what there is of them at one moment.
@@ -36,11 +42,12 @@ type MachineRow struct {
 	Since                      time.Time
 }
 
-// A VolumeRow is a volume with the Docker layers of one project.
+// A VolumeRow is a volume with the Docker layers of one project; Slug is that
+// project's, "" if it is gone.
 type VolumeRow struct {
-	Key, ID, Project, Trust, State string
-	GB                             int
-	Used                           time.Time
+	Key, ID, Project, Slug, Trust, State string
+	GB                                   int
+	Used                                 time.Time
 }
 
 // machinesBody is what the page of machines shows.
@@ -99,24 +106,33 @@ func (s *site) showMachines(w http.ResponseWriter, r *http.Request, code int, n 
 	return s.render(w, r, code, "machines", page)
 }
 
-// changeMachines starts or ends a drain.
+// changeMachines does what operators do to machines and layers.
 func (s *site) changeMachines(w http.ResponseWriter, r *http.Request) error {
 	room := s.cfg.Queue.Machines
-	if room.Drain == nil {
+	if room.View == nil {
 		return absent{"pool of machines"}
 	}
 	if err := form(w, r); err != nil {
 		return err
 	}
-	on, word := false, "pool-given"
+	ctx, by := r.Context(), actorOf(r)
+	var err error
+	var word string
 	switch r.PostForm.Get("do") {
 	case "drain":
-		on, word = true, "pool-drained"
+		err, word = room.Drain(ctx, true, by), "pool-drained"
 	case "ready":
+		err, word = room.Drain(ctx, false, by), "pool-given"
+	case "end":
+		err, word = room.End(ctx, r.PostForm.Get("machine"), by), "machine-ended"
+	case "purge":
+		err, word = room.Purge(ctx, ci.ProjectID(r.PostForm.Get("project")), by), "layers-purged"
+	case "reconcile":
+		err, word = room.Reconcile(ctx, by), "pool-reconciled"
 	default:
 		return ci.ErrNotFound
 	}
-	if err := room.Drain(r.Context(), on, actorOf(r)); err != nil {
+	if err != nil {
 		n, ok := refused(err, r.PostForm)
 		if !ok {
 			return err

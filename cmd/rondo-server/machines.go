@@ -245,19 +245,43 @@ func (in *installation) webMachines() web.Machines {
 			if err := in.mayOperate(ctx, by); err != nil {
 				return web.MachineView{}, err
 			}
-			return machineView(fleet), nil
+			v := machineView(fleet)
+			for i := range v.Volumes {
+				if p, err := in.db.Project(ctx, ci.ProjectID(v.Volumes[i].Project)); err == nil {
+					v.Volumes[i].Slug = p.Slug
+				}
+			}
+			return v, nil
 		},
 		Drain: func(ctx context.Context, on bool, by ci.Actor) error {
-			if err := in.mayOperate(ctx, by); err != nil {
-				return err
-			}
-			act := ci.Act{Action: vmservice.ActDrain, Actor: by, Target: map[string]string{"type": "machines"}}
+			action := vmservice.ActDrain
 			if !on {
-				act.Action = vmservice.ActGive
+				action = vmservice.ActGive
 			}
-			return in.recorded(ctx, act, func() error { return fleet.Drain(ctx, on) })
+			return in.operates(ctx, action, by, "machines", "", func() error { return fleet.Drain(ctx, on) })
+		},
+		End: func(ctx context.Context, key string, by ci.Actor) error {
+			return in.operates(ctx, vmservice.ActEnd, by, "machine", key, func() error { _, err := fleet.End(key); return err })
+		},
+		Purge: func(ctx context.Context, project ci.ProjectID, by ci.Actor) error {
+			return in.operates(ctx, vmservice.ActPurge, by, "project", string(project), func() error { _, _, err := fleet.Purge(ctx, project); return err })
+		},
+		Reconcile: func(ctx context.Context, by ci.Actor) error {
+			return in.operates(ctx, vmservice.ActReconcile, by, "machines", "", func() error { _, err := fleet.Reconcile(ctx, false); return err })
 		},
 	}
+}
+
+// operates lets an operator do something to machines, on record.
+func (in *installation) operates(ctx context.Context, action string, by ci.Actor, kind, id string, do func() error) error {
+	if err := in.mayOperate(ctx, by); err != nil {
+		return err
+	}
+	target := map[string]string{"type": kind}
+	if id != "" {
+		target["id"] = id
+	}
+	return in.recorded(ctx, ci.Act{Action: action, Actor: by, Target: target}, do)
 }
 
 func machineView(p *vmservice.Fleet) web.MachineView {
