@@ -43,6 +43,7 @@ workflows: {main: {jobs: [own, {after: {requires: [own]}}]}}
 // A machine job runs on a machine of its own that had waited, with all that a
 // job has elsewhere; the machine ends with it.
 func TestVMS06_VMS10_OnHostMachineJob(t *testing.T) {
+	t.Parallel()
 	h := newHostSite(t, machineJobs, "  prealloc_machine: 1\n")
 	h.start()
 	id := h.first()
@@ -88,6 +89,7 @@ workflows: {main: {jobs: [own]}}
 // The server is killed while a job is on its machine: the job goes on, and is
 // canceled with grace afterwards.
 func TestVMS06_P14_OnHostMachineJobOutlivesTheServer(t *testing.T) {
+	t.Parallel()
 	h := newHostSite(t, machineWaits, "")
 	h.start()
 	h.s.eventually("the first pipeline", func() bool { return len(h.s.pipelines()) == 1 })
@@ -118,6 +120,7 @@ func TestVMS06_P14_OnHostMachineJobOutlivesTheServer(t *testing.T) {
 // The agent on the machine is killed, as a job that is root there can do: the
 // job ends as a failure of the machinery, in words.
 func TestVMS06_OnHostAgentIsKilled(t *testing.T) {
+	t.Parallel()
 	h := newHostSite(t, strings.ReplaceAll(machineWaits, "sleep 600", `kill -9 $(pgrep -f rondo-machine-agent | head -1); sleep 600`), "")
 	h.start()
 	id := h.first()

@@ -213,6 +213,7 @@ func (h *hostSite) first() string {
 // finds its layers on a machine that had waited for a job, machines end with
 // their jobs, and nothing is left in the end.
 func TestVMS07_VMS10_DLC01_DLC06_OnHostRemoteDocker(t *testing.T) {
+	t.Parallel()
 	h := newHostSite(t, onhostBuild, "  prealloc_remote_docker: 1\n")
 	h.start()
 	first := h.first()
@@ -248,6 +249,7 @@ func TestVMS07_VMS10_DLC01_DLC06_OnHostRemoteDocker(t *testing.T) {
 // The server dies while a job builds, and again while machines end: everything
 // ends, the books and the host agree, nothing is left.
 func TestVMS12_DLC05_OnHostServerDies(t *testing.T) {
+	t.Parallel()
 	marks := serverDir(t)
 	h := newHostSite(t, strings.ReplaceAll(onhostBuild, "docker run --rm", "echo > "+marks+"/building; sleep 20; docker run --rm"), "  prealloc_machine: 1\n")
 	h.start()
