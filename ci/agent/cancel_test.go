@@ -3,11 +3,13 @@ package agent_test
 import (
 	"context"
 	"errors"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -18,6 +20,7 @@ import (
 	"github.com/rondo-ci/rondo/ci/agent"
 	"github.com/rondo-ci/rondo/ci/agent/agenttest"
 	"github.com/rondo-ci/rondo/ci/agent/host"
+	"github.com/rondo-ci/rondo/ci/agent/place"
 )
 
 // survivors returns the processes of the task that still run.
@@ -137,6 +140,64 @@ func TestP4_LostLease(t *testing.T) {
 	_, reported := s.Report(w.Lease.Task)
 	require.False(t, reported)
 	require.Len(t, s.Steps(w.Lease.Task), 2)
+}
+
+// Whoever kills the steps of a lost lease is done before the session is: the same
+// process may have the next task by then, and its steps look the same.
+func TestP4_LostLeaseKillsNothingLater(t *testing.T) {
+	t.Parallel()
+	s := new(agenttest.Server)
+	e := &watched{Executor: host.New(host.Config{Dir: t.TempDir()}), closed: make(chan struct{})}
+	w := agenttest.Work(agenttest.Run(stubborn))
+	done := started(t, s, w, newAgent(t, s, agent.Config{Executor: e, Grace: time.Hour}), t.Context(), 1, "ready")
+	s.Revoke(w.Lease.Task)
+	require.ErrorIs(t, <-done, ci.ErrConflict)
+	require.NotZero(t, e.kills.Load())
+	require.Zero(t, e.under.Load(), "it is killed after the session has ended")
+	require.False(t, e.early.Load(), "the place was closed while it was being killed")
+}
+
+// A watched executor sees whether its place is closed while somebody kills, and
+// gives that every chance: the first to kill takes its time.
+type watched struct {
+	place.Executor
+	kills, under atomic.Int32
+	early        atomic.Bool
+	closed       chan struct{}
+}
+
+type watchedPlace struct {
+	place.Place
+	of *watched
+}
+
+func (e *watched) Open(ctx context.Context, w ci.Work, out io.Writer) (place.Place, error) {
+	p, err := e.Executor.Open(ctx, w, out)
+	if err != nil {
+		return nil, err
+	}
+	return watchedPlace{p, e}, nil
+}
+
+func (p watchedPlace) Kill() error {
+	p.of.under.Add(1)
+	defer p.of.under.Add(-1)
+	err := p.Place.Kill()
+	if p.of.kills.Add(1) == 1 {
+		select {
+		case <-p.of.closed:
+		case <-time.After(300 * time.Millisecond):
+		}
+	}
+	return err
+}
+
+func (p watchedPlace) Close() error {
+	if p.of.under.Load() > 0 {
+		p.of.early.Store(true)
+	}
+	close(p.of.closed)
+	return p.Place.Close()
 }
 
 // An agent that cannot reach the server stops at its own fence.

@@ -135,9 +135,15 @@ func (s *session) run(ctx context.Context, cancel context.CancelCauseFunc) (ci.R
 
 // inPlace runs the steps in the place and leaves no process behind.
 func (s *session) inPlace(ctx context.Context, p place.Place) {
-	// Kill at once, not when the step that runs has noticed.
-	unhook := context.AfterFunc(s.lease.ctx, func() { _ = p.Kill() })
-	defer unhook()
+	// Kill at once, not when the step that runs has noticed. Whoever kills must be
+	// done when the session ends: the next one may be in the same process.
+	killed := make(chan struct{})
+	unhook := context.AfterFunc(s.lease.ctx, func() { defer close(killed); _ = p.Kill() })
+	defer func() {
+		if !unhook() {
+			<-killed
+		}
+	}()
 	running, stop := context.WithCancel(s.lease.ctx)
 	if ctx.Err() == nil {
 		s.fetchTimings(running)

@@ -17,6 +17,10 @@ const killTime = 5 * time.Second
 // Kill implements [place.Place].
 func (h *host) Kill() error {
 	h.mu.Lock()
+	if h.over {
+		h.mu.Unlock()
+		return nil
+	}
 	var waiting []*process
 	for p := range h.live {
 		p.Kill()
@@ -49,6 +53,9 @@ func (h *host) Close() error {
 	h.closed = true
 	h.mu.Unlock()
 	err := h.Kill()
+	h.mu.Lock()
+	h.over = true
+	h.mu.Unlock()
 	if twice {
 		return err
 	}

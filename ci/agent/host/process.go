@@ -27,6 +27,9 @@ type host struct {
 	live   map[*process]bool
 	groups []int // of ended processes that left something behind in them
 	closed bool
+	// over is that everything of it has ended. What this process has as
+	// descendants from then on belongs to other places.
+	over bool
 }
 
 // Layout implements [place.Place].

@@ -57,6 +57,9 @@ func (h *host) sweep() int {
 		return untilGone(func() []int {
 			h.mu.Lock()
 			defer h.mu.Unlock()
+			if h.over {
+				return nil
+			}
 			h.reap()
 			if unix.Waitid(unix.P_ALL, 0, nil, unix.WEXITED|unix.WNOHANG|unix.WNOWAIT, nil) == unix.ECHILD {
 				return nil // the usual case, without a look at all of /proc

@@ -36,6 +36,26 @@ func Run(t *testing.T, e place.Executor, w ci.Work) {
 			test(t, p)
 		})
 	}
+	t.Run("LateKill", func(t *testing.T) { late(t, e, w) })
+}
+
+// late kills a place that was closed: the next one loses nothing.
+func late(t *testing.T, e place.Executor, w ci.Work) {
+	over, err := e.Open(t.Context(), w, io.Discard)
+	require.NoError(t, err)
+	c, _ := start(t, over, "true")
+	require.Zero(t, await(t, c))
+	require.NoError(t, over.Close())
+	p, err := e.Open(t.Context(), w, io.Discard)
+	require.NoError(t, err)
+	defer func() { require.NoError(t, p.Close()) }()
+	c, r := start(t, p, "echo up; sleep 300")
+	require.Equal(t, "up", line(t, r))
+	require.NoError(t, over.Kill())
+	require.NoError(t, over.Close())
+	require.True(t, c.Alive())
+	c.Kill()
+	require.Equal(t, 137, await(t, c))
 }
 
 // start starts a shell command in the place's home.
