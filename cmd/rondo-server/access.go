@@ -12,7 +12,6 @@ import (
 	"os"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/rondo-ci/rondo/ci"
 )
@@ -68,24 +67,7 @@ func (a access) page(r *http.Request) (ci.Actor, error) {
 	if a.local && loopback(r.Host) && !proxied(r) {
 		return a.owner(), nil
 	}
-	return ci.Actor{}, fmt.Errorf("open /login?token=... with the token of this server: dev prints it, serve keeps it in the file token of its data folder: %w", ci.ErrDenied)
-}
-
-// login takes the token from the address and sets the cookie for the pages.
-func (a access) login(w http.ResponseWriter, r *http.Request) {
-	w.Header().Set("Cache-Control", "no-store")
-	w.Header().Set("Referrer-Policy", "no-referrer")
-	if r.ContentLength != 0 { // net/http would wait for a body that stalls
-		_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(10 * time.Second))
-	}
-	if !a.matches(r.URL.Query().Get("token")) {
-		http.Error(w, "This is not the token of this server. rondo-server dev prints it; serve keeps it in the file token of its data folder.", http.StatusForbidden)
-		return
-	}
-	http.SetCookie(w, &http.Cookie{
-		Name: cookie, Value: a.session(), Path: "/", HttpOnly: true, SameSite: http.SameSiteLaxMode, Secure: a.secure || r.TLS != nil,
-	})
-	http.Redirect(w, r, "/", http.StatusSeeOther)
+	return ci.Actor{}, fmt.Errorf("log in at /login with the token of this server: %w", ci.ErrDenied)
 }
 
 // session is the value of the cookie. It is not the token, because browsers

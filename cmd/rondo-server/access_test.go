@@ -6,6 +6,7 @@ import (
 	"net/http/httptest"
 	"net/netip"
 	"net/url"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -101,6 +102,55 @@ func TestA111_Cookie(t *testing.T) {
 	require.ErrorIs(t, err, ci.ErrDenied)
 	_, err = a.api(nil, c.Value)
 	require.ErrorIs(t, err, ci.ErrDenied, "the cookie opens the API")
+}
+
+// A browser that has not logged in is asked for the token, and then gets what it
+// had asked for; programs are refused.
+func TestLogin_AsksForTheToken(t *testing.T) {
+	a := accessAt("192.0.2.1")
+	h := a.guard(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if _, err := a.page(r); err != nil {
+			w.WriteHeader(http.StatusForbidden)
+		}
+	}))
+	get := func(fields ...string) *http.Response {
+		r := request(fields...)
+		r.URL.Path, r.URL.RawQuery = "/queue", "a=b"
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, r)
+		return w.Result()
+	}
+	sent := get("Accept", "text/html,*/*")
+	require.Equal(t, http.StatusSeeOther, sent.StatusCode)
+	require.Equal(t, "/login?to=%2Fqueue%3Fa%3Db", sent.Header.Get("Location"))
+	require.Equal(t, http.StatusForbidden, get("Accept", "application/json").StatusCode)
+	require.Equal(t, http.StatusForbidden, get("Accept", "text/html", "Circle-Token", "x").StatusCode)
+
+	post := func(form url.Values) (*http.Response, string) {
+		r := httptest.NewRequest("POST", "/login", strings.NewReader(form.Encode()))
+		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+		w := httptest.NewRecorder()
+		a.login(w, r)
+		return w.Result(), w.Body.String()
+	}
+	asked := httptest.NewRecorder()
+	a.login(asked, httptest.NewRequest("GET", "/login?to=%2Fqueue%3Fa%3Db", nil))
+	require.Equal(t, http.StatusOK, asked.Code)
+	require.Contains(t, asked.Body.String(), `value="/queue?a=b"`)
+	res, body := post(url.Values{"token": {"guess"}, "to": {`/"><script>`}})
+	require.Equal(t, http.StatusForbidden, res.StatusCode)
+	require.Contains(t, body, "not the token")
+	require.NotContains(t, body, "guess")
+	require.NotContains(t, body, "<script>")
+	require.Empty(t, res.Cookies())
+	res, _ = post(url.Values{"token": {" " + testToken + "\n"}, "to": {"/queue?a=b"}})
+	require.Equal(t, http.StatusSeeOther, res.StatusCode)
+	require.Equal(t, "/queue?a=b", res.Header.Get("Location"))
+	require.Equal(t, http.StatusOK, get("Accept", "text/html", "Cookie", cookie+"="+res.Cookies()[0].Value).StatusCode)
+	res, _ = post(url.Values{"token": {testToken}, "to": {"//evil.example/"}})
+	require.Equal(t, "/", res.Header.Get("Location"))
+	res, _ = post(url.Values{"token": {strings.Repeat("x", 20<<10)}})
+	require.Equal(t, http.StatusBadRequest, res.StatusCode)
 }
 
 // What a proxy passes on is believed of our own proxies only, and only as far

@@ -272,6 +272,7 @@ func (in *installation) handler() http.Handler {
 		in.people.mount(mux)
 	} else {
 		mux.HandleFunc("GET /login", in.access.login)
+		mux.HandleFunc("POST /login", in.access.login)
 	}
 	rest := api.New(in.engine.Server, in.db, in.logs, in.engine.Files, api.Config{
 		Log: in.log, URL: in.url, Auth: in.whoAPI, May: in.may, Trigger: in.trigger, JobURL: in.jobURL, Chapters: in.apiChapters(),
@@ -297,7 +298,7 @@ func (in *installation) handler() http.Handler {
 	if in.people != nil {
 		mux.Handle("/", in.people.door.Guard(in.pages()))
 	} else {
-		mux.Handle("/", in.pages())
+		mux.Handle("/", in.access.guard(in.pages()))
 	}
 	if in.strict {
 		return in.known(in.counted(strict(mux)))
