@@ -84,9 +84,7 @@ func askToken(w http.ResponseWriter, code int, to, problem string) {
 // guard sends browsers that have not logged in to the page where they can.
 func (a access) guard(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		browses := r.Method == http.MethodGet && strings.Contains(r.Header.Get("Accept"), "text/html") &&
-			r.Header.Get("Authorization") == "" && r.Header.Get("Circle-Token") == ""
-		if browses {
+		if auth.Browses(r) {
 			if _, err := a.page(r); err != nil {
 				w.Header().Set("Cache-Control", "no-store")
 				w.Header().Set("Location", "/login?to="+url.QueryEscape(r.URL.RequestURI()))
