@@ -86,7 +86,7 @@ func (s *Scheduler) trace(e *entry, reason string, over bool) ci.Trace {
 	case over:
 		r.State, r.Ended = string(PlacementDead), time.Now().UTC().Round(0)
 	case e.stage == stageSettling:
-		r.State = string(PlacementDead)
+		r.State, r.Reason = string(PlacementDead), cmp.Or(r.Reason, "its outcome is being written down")
 	case e.running && e.stage == stageActive, e.leased():
 		r.State = string(PlacementRunning)
 	}

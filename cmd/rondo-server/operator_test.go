@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -65,7 +66,9 @@ func TestSCH15_DrainOfARealNode(t *testing.T) {
 	require.Equal(t, 2, count("pending"))
 	code, text = s.call("POST", "/api/v2/rondo/nodes/"+name+"/drain", `{"on":false}`)
 	require.Equal(t, 200, code, text)
-	s.eventually("the rest has run", func() bool { return count("dead") == 4 })
+	s.eventually("the rest has run", func() bool {
+		return count("dead") == 4 && !slices.ContainsFunc(placed.Items, func(p ci.Trace) bool { return p.Ended.IsZero() })
+	})
 	for _, p := range placed.Items {
 		require.Equal(t, int64(1), p.Epoch, "each once")
 		require.Equal(t, "success", p.Reason)
