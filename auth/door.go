@@ -172,13 +172,22 @@ func (d *Door) User(r *http.Request) (ci.User, error) {
 // Guard sends who opens a page without a session to the login, and back
 // afterwards. Everything else passes: it is for next to decide.
 func (d *Door) Guard(next http.Handler) http.Handler {
+	return Guard(next, func(r *http.Request) error {
+		_, err := d.User(r)
+		return err
+	})
+}
+
+// Guard sends browsers that open a page for which may is [ci.ErrDenied] to the
+// login, and back afterwards. Everything else passes.
+func Guard(next http.Handler, may func(*http.Request) error) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if Browses(r) {
-			if _, err := d.User(r); errors.Is(err, ci.ErrDenied) {
-				w.Header().Set("Cache-Control", "no-store")
-				redirect(w, "/login?to="+template.URLQueryEscaper(r.URL.RequestURI()))
-				return
-			}
+		browses := r.Method == http.MethodGet && strings.Contains(r.Header.Get("Accept"), "text/html") &&
+			r.Header.Get("Authorization") == "" && r.Header.Get("Circle-Token") == ""
+		if browses && errors.Is(may(r), ci.ErrDenied) {
+			w.Header().Set("Cache-Control", "no-store")
+			redirect(w, "/login?to="+template.URLQueryEscaper(r.URL.RequestURI()))
+			return
 		}
 		next.ServeHTTP(w, r)
 	})
@@ -220,13 +229,6 @@ func (d *Door) entered(w http.ResponseWriter, r *http.Request, u ci.User, secret
 		http.SetCookie(w, d.Cookie(bootstrapCookie, "", -time.Second))
 		redirect(w, Path(to))
 	}
-}
-
-// Browses reports whether a request is a browser's for a page: who is not logged
-// in is then better sent to where that can be done than refused.
-func Browses(r *http.Request) bool {
-	return r.Method == http.MethodGet && strings.Contains(r.Header.Get("Accept"), "text/html") &&
-		r.Header.Get("Authorization") == "" && r.Header.Get("Circle-Token") == ""
 }
 
 // Path returns a path of this site from what a request says, or "/".

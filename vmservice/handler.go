@@ -22,15 +22,6 @@ type Gate struct {
 	Record func(ctx context.Context, act ci.Act, do func() error) error
 }
 
-// The actions of operators, as those of an audit log.
-const (
-	ActDrain     = "rondo.machines.drain"
-	ActGive      = "rondo.machines.ready" // the end of a drain
-	ActReconcile = "rondo.machines.reconcile"
-	ActEnd       = "rondo.machine.end"
-	ActPurge     = "rondo.layers.purge"
-)
-
 // Handler serves what the guide's vm-service answers on its port, and the verbs
 // of operators. GET /status and /load are open, as is the door by which
 // machines post their host keys; the gate is asked before all the rest. Errors
@@ -86,22 +77,16 @@ func Handler(p *Fleet, gate Gate) http.Handler {
 	return mux
 }
 
-// A desk is where operators act, on record.
+// A desk is where operators act.
 type desk struct {
 	*Fleet
 	gate Gate
 }
 
-// act does something for whoever asks, on record.
-func (d desk) act(r *http.Request, action string, target map[string]string, do func() error) error {
+// operations are what whoever asks may do.
+func (d desk) operations(r *http.Request) (Operations, ci.Actor, error) {
 	by, err := d.gate.May(r)
-	if err != nil {
-		return err
-	}
-	if d.gate.Record == nil {
-		return do()
-	}
-	return d.gate.Record(r.Context(), ci.Act{Action: action, Actor: by, Target: target}, do)
+	return Operations{Fleet: d.Fleet, Record: d.gate.Record}, by, err
 }
 
 func (d desk) reset(r *http.Request) (any, error) {
@@ -109,13 +94,15 @@ func (d desk) reset(r *http.Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	var found []Finding
-	look := func() error { found, err = d.Reconcile(r.Context(), dry); return err }
 	if dry { // it changes nothing
-		err = look()
-	} else {
-		err = d.act(r, ActReconcile, map[string]string{"type": "machines"}, look)
+		found, err := d.Reconcile(r.Context(), dry)
+		return items(found), err
 	}
+	o, by, err := d.operations(r)
+	if err != nil {
+		return nil, err
+	}
+	found, err := o.Reconcile(r.Context(), by)
 	return items(found), err
 }
 
@@ -124,32 +111,28 @@ func (d desk) drain(r *http.Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	action := ActDrain
-	if !on {
-		action = ActGive
+	o, by, err := d.operations(r)
+	if err != nil {
+		return nil, err
 	}
-	err = d.act(r, action, map[string]string{"type": "machines"}, func() error { return d.Drain(r.Context(), on) })
-	return map[string]bool{"drained": on}, err
+	return map[string]bool{"drained": on}, o.Drain(r.Context(), on, by)
 }
 
 func (d desk) purge(r *http.Request) (any, error) {
-	project := r.URL.Query().Get("project")
-	var free, used int
-	err := d.act(r, ActPurge, map[string]string{"type": "project", "id": project}, func() (err error) {
-		free, used, err = d.Purge(r.Context(), ci.ProjectID(project))
-		return err
-	})
+	o, by, err := d.operations(r)
+	if err != nil {
+		return nil, err
+	}
+	free, used, err := o.Purge(r.Context(), ci.ProjectID(r.URL.Query().Get("project")), by)
 	return map[string]int{"removed": free, "when_free": used}, err
 }
 
 func (d desk) end(r *http.Request) (any, error) {
-	name := r.URL.Query().Get("machine")
-	var ended Record
-	err := d.act(r, ActEnd, map[string]string{"type": "machine", "id": name}, func() (err error) {
-		ended, err = d.End(name)
-		return err
-	})
-	return ended, err
+	o, by, err := d.operations(r)
+	if err != nil {
+		return nil, err
+	}
+	return o.End(r.Context(), r.URL.Query().Get("machine"), by)
 }
 
 func (d desk) machines(r *http.Request) (any, error) {

@@ -240,6 +240,7 @@ func (in *installation) webMachines() web.Machines {
 		return web.Machines{}
 	}
 	fleet := in.garage.fleet
+	operations := vmservice.Operations{Fleet: fleet, May: in.mayOperate, Record: in.recorded}
 	return web.Machines{
 		View: func(ctx context.Context, by ci.Actor) (web.MachineView, error) {
 			if err := in.mayOperate(ctx, by); err != nil {
@@ -253,35 +254,20 @@ func (in *installation) webMachines() web.Machines {
 			}
 			return v, nil
 		},
-		Drain: func(ctx context.Context, on bool, by ci.Actor) error {
-			action := vmservice.ActDrain
-			if !on {
-				action = vmservice.ActGive
-			}
-			return in.operates(ctx, action, by, "machines", "", func() error { return fleet.Drain(ctx, on) })
-		},
+		Drain: operations.Drain,
 		End: func(ctx context.Context, key string, by ci.Actor) error {
-			return in.operates(ctx, vmservice.ActEnd, by, "machine", key, func() error { _, err := fleet.End(key); return err })
+			_, err := operations.End(ctx, key, by)
+			return err
 		},
 		Purge: func(ctx context.Context, project ci.ProjectID, by ci.Actor) error {
-			return in.operates(ctx, vmservice.ActPurge, by, "project", string(project), func() error { _, _, err := fleet.Purge(ctx, project); return err })
+			_, _, err := operations.Purge(ctx, project, by)
+			return err
 		},
 		Reconcile: func(ctx context.Context, by ci.Actor) error {
-			return in.operates(ctx, vmservice.ActReconcile, by, "machines", "", func() error { _, err := fleet.Reconcile(ctx, false); return err })
+			_, err := operations.Reconcile(ctx, by)
+			return err
 		},
 	}
-}
-
-// operates lets an operator do something to machines, on record.
-func (in *installation) operates(ctx context.Context, action string, by ci.Actor, kind, id string, do func() error) error {
-	if err := in.mayOperate(ctx, by); err != nil {
-		return err
-	}
-	target := map[string]string{"type": kind}
-	if id != "" {
-		target["id"] = id
-	}
-	return in.recorded(ctx, ci.Act{Action: action, Actor: by, Target: target}, do)
 }
 
 func machineView(p *vmservice.Fleet) web.MachineView {

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"html/template"
 	"net/http"
-	"net/url"
 	"strings"
 	"time"
 
@@ -83,15 +82,8 @@ func askToken(w http.ResponseWriter, code int, to, problem string) {
 
 // guard sends browsers that have not logged in to the page where they can.
 func (a access) guard(next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if auth.Browses(r) {
-			if _, err := a.page(r); err != nil {
-				w.Header().Set("Cache-Control", "no-store")
-				w.Header().Set("Location", "/login?to="+url.QueryEscape(r.URL.RequestURI()))
-				w.WriteHeader(http.StatusSeeOther)
-				return
-			}
-		}
-		next.ServeHTTP(w, r)
+	return auth.Guard(next, func(r *http.Request) error {
+		_, err := a.page(r)
+		return err
 	})
 }

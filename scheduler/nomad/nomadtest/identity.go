@@ -35,23 +35,6 @@ func (s *Server) Age() {
 	s.signing = nil
 }
 
-// Identity signs one of those that the job of an allocation asks for, or returns
-// "" if it asks for none of that name.
-func (s *Server) Identity(alloc, name string) string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	r := s.allocs[alloc]
-	if r == nil || s.jobs[r.JobID] == nil {
-		return ""
-	}
-	for _, w := range s.jobs[r.JobID].TaskGroups[0].Tasks[0].Identities {
-		if w.Name == name {
-			return s.sign(s.jobs[r.JobID], r, w)
-		}
-	}
-	return ""
-}
-
 // sign says who an agent is. What was dispatched has the job ID of its parent.
 func (s *Server) sign(j *api.Job, r *run, w *api.WorkloadIdentity) string {
 	if len(s.signing) == 0 {
